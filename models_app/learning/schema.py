@@ -1,0 +1,195 @@
+"""The features a model takes: checked as JSON, then encoded alike in training and serving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from models_app.learning import kinds
+from models_app.learning.kinds import Columns, Fault, Kind
+from models_app.learning.spelling import unknown_name
+
+MAX_PROBLEMS = 100
+
+_ABSENT = object()
+_MISSING: Fault = ("required", "This feature is required.")
+_NULL: Fault = ("null", "This feature may not be null.")
+_LONGEST_ATTR = 80
+
+
+class Problem(NamedTuple):
+    """What is wrong with one value: where (`instances.0.alcohol`), a code, a sentence."""
+
+    attr: str
+    code: str
+    detail: str
+
+
+class InvalidInstances(ValueError):
+    """Instances that do not fit the schema; `problems` names the first 100."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(f"{found.attr}: {found.detail}" for found in problems[:3]))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One named input. categories: those seen in training, sorted; empty for other kinds."""
+
+    name: str
+    kind: Kind
+    required: bool = True
+    categories: tuple[str, ...] = ()
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns that the feature is encoded to: one, or one for each part of a date."""
+        return kinds.column_names(self.name, self.kind)
+
+    def encode(self, values: Sequence[Any]) -> Columns:
+        """Its columns from n valid JSON values, None where missing; see `Schema.columns`."""
+        return kinds.encode(self.name, self.kind, values)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The features of a model, in order.
+
+    Raises ValueError for a kind that does not exist and for names that are empty or meet
+    (a date `t` takes `t__year`, `t__month` and so on).
+    """
+
+    features: tuple[Feature, ...]
+
+    def __post_init__(self) -> None:
+        taken: set[str] = set()
+        for feature in self.features:
+            if feature.kind not in kinds.KINDS:
+                raise ValueError(unknown_name("kind", str(feature.kind), kinds.KINDS))
+            if not feature.name or not taken.isdisjoint(feature.column_names):
+                raise ValueError(f"feature {feature.name!r}: the name is empty or taken")
+            taken.update(feature.column_names)
+
+    @classmethod
+    def from_json(cls, features: Iterable[Mapping[str, Any]]) -> Self:
+        """The schema that `to_json` wrote. Raises ValueError when it is not one."""
+        try:
+            return cls(
+                tuple(
+                    Feature(
+                        str(entry["name"]),
+                        entry["kind"],
+                        bool(entry["required"]),
+                        tuple(str(category) for category in entry.get("categories", ())),
+                    )
+                    for entry in features
+                )
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a schema: {error!r}") from error
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """One JSON object a feature; `categories` only where there are any."""
+        return [
+            {"name": one.name, "kind": one.kind, "required": one.required}
+            | ({"categories": list(one.categories)} if one.categories else {})
+            for one in self.features
+        ]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The features' names, in order."""
+        return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def column_names(self) -> tuple[str, ...]:
+        """The names that `columns` gives, in its order: numbers and booleans come first."""
+        others = (name for feature in self._others for name in feature.column_names)
+        return (*self._numeric, *others)
+
+    def check(self, instances: Sequence[object], *, prefix: str = "instances") -> None:
+        """Raise InvalidInstances, naming up to 100 problems, unless every instance fits."""
+        problems = (
+            problem
+            for index, instance in enumerate(instances)
+            for problem in self.problems(instance, f"{prefix}.{index}")
+        )
+        if found := list(islice(problems, MAX_PROBLEMS)):
+            raise InvalidInstances(found)
+
+    def problems(self, instance: object, attr: str) -> Iterator[Problem]:
+        """What is wrong with one instance; attr: where it stands, as `instances.0`."""
+        if not isinstance(instance, dict):
+            yield Problem(attr, "invalid_instance", "An instance is an object: feature to value.")
+            return
+        known = 0
+        for name, required, fault_of in self._rules:
+            value = instance.get(name, _ABSENT)
+            known += value is not _ABSENT
+            if value is not None and value is not _ABSENT:
+                fault = fault_of(value)
+            else:
+                fault = (_NULL if value is None else _MISSING) if required else None
+            if fault:
+                yield Problem(f"{attr}.{name}", *fault)
+        if known != len(instance):
+            yield from self._unknown(instance, attr)
+
+    def columns(self, instances: Sequence[Mapping[str, Any]]) -> Columns:
+        """Encode n checked instances, each column of shape (n,), ordered as `column_names`.
+
+        number, boolean: float64, NaN when missing. category, text: object array of str, ""
+        when missing. datetime: float64 parts in UTC (a time without a zone is UTC; `days` since
+        1970-01-01, fractional), NaN when missing.
+        """
+        names = self._numeric
+        rows = [[*map(instance.get, names)] for instance in instances]
+        # One array for all numbers: thirty small ones would cost thirty times as much.
+        block = np.array(rows, dtype=np.float64).reshape(len(rows), len(names)).T
+        columns: Columns = dict(zip(names, np.ascontiguousarray(block), strict=True))
+        for feature in self._others:
+            columns |= feature.encode([row.get(feature.name) for row in instances])
+        return columns
+
+    def unseen(self, instance: Mapping[str, Any]) -> list[str]:
+        """Names of the category features whose value no training row had."""
+        return [
+            name
+            for name, seen in self._seen
+            if (value := instance.get(name)) is not None and kinds.category_text(value) not in seen
+        ]
+
+    def _unknown(self, instance: Mapping[str, Any], attr: str) -> Iterator[Problem]:
+        for name in instance:
+            if name not in self._name_set:
+                detail = unknown_name("feature", name, self.names)
+                yield Problem(f"{attr}.{name[:_LONGEST_ATTR]}", "unknown_feature", detail)
+
+    @cached_property
+    def _rules(self) -> tuple[tuple[str, bool, Callable[[Any], Fault | None]], ...]:
+        return tuple((one.name, one.required, kinds.FAULT_OF[one.kind]) for one in self.features)
+
+    @cached_property
+    def _name_set(self) -> frozenset[str]:
+        return frozenset(self.names)
+
+    @cached_property
+    def _numeric(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.features if one.kind in ("number", "boolean"))
+
+    @cached_property
+    def _others(self) -> tuple[Feature, ...]:
+        return tuple(one for one in self.features if one.kind not in ("number", "boolean"))
+
+    @cached_property
+    def _seen(self) -> tuple[tuple[str, frozenset[str]], ...]:
+        # A declared schema that nothing was trained with yet has seen no category at all.
+        return tuple(
+            (one.name, frozenset(one.categories)) for one in self.features if one.categories
+        )

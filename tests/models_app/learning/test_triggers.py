@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from models_app.learning.triggers import Due, Observed, check_schedule, due, parse_duration
+
+NOON = datetime(2024, 5, 31, 12, tzinfo=UTC)
+NIGHTLY = {"schedule": "0 3 * * *"}
+
+
+def observed(**changes: Any) -> Observed:
+    seen = {"now": NOON, "feedback": 0, "considered_at": NOON, "last_ended_at": None}
+    return Observed(**{**seen, **changes})
+
+
+def trigger_of(policy: dict[str, Any], **changes: Any) -> str | None:
+    wanted = due(policy, observed(**changes))
+    return wanted.trigger if wanted else None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("15m", 900), ("6h", 21_600), ("1d", 86_400)]
+)
+def test_a_duration_is_a_number_and_a_unit(text: str, seconds: int) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "-1h", "1w", "1 h", "1h\n", 60, None])
+def test_anything_else_is_no_duration(text: object) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("schedule", ["", "0 3 * *", "0 25 * * *", "0 0 30 2 *", "* * * * * *"])
+def test_a_schedule_is_a_cron_line_that_comes_round(schedule: str) -> None:
+    with pytest.raises(ValueError, match="is no cron line"):
+        check_schedule(schedule)
+
+
+def test_nothing_is_due_without_a_policy() -> None:
+    assert due({}, observed(feedback=10_000, considered_at=NOON - timedelta(days=9))) is None
+
+
+def test_feedback_is_due_once_there_is_as_much_as_the_policy_asks_for() -> None:
+    assert due({"feedback": 100}, observed(feedback=99)) is None
+    assert due({"feedback": 100}, observed(feedback=104)) == Due(
+        "feedback", "104 accepted feedback since the last snapshot; the policy asks for 100"
+    )
+
+
+def test_a_slot_is_due_once_it_has_passed() -> None:
+    yesterday = NOON - timedelta(days=1)
+
+    assert trigger_of(NIGHTLY, considered_at=yesterday) == "schedule"
+    assert trigger_of(NIGHTLY, considered_at=NOON.replace(hour=4)) is None
+
+
+def test_a_slot_is_due_at_its_very_minute() -> None:
+    three = NOON.replace(hour=3)
+
+    assert trigger_of(NIGHTLY, now=three, considered_at=three - timedelta(minutes=1)) == "schedule"
+    assert trigger_of(NIGHTLY, now=three + timedelta(seconds=5), considered_at=three) is None
+
+
+def test_slots_that_were_missed_are_caught_up_with_once() -> None:
+    wanted = due(NIGHTLY, observed(considered_at=NOON - timedelta(days=30)))
+
+    assert wanted == Due("schedule", "the schedule 0 3 * * * came round at 2024-05-31 03:00 UTC")
+    assert due(NIGHTLY, observed(considered_at=NOON)) is None
+
+
+@pytest.mark.parametrize(("minutes", "trigger"), [(59, None), (60, "feedback")])
+def test_every_trigger_waits_for_the_cool_down(minutes: int, trigger: str | None) -> None:
+    ended = NOON - timedelta(minutes=minutes)
+
+    assert trigger_of({"feedback": 1}, feedback=5, last_ended_at=ended) == trigger
+
+
+def test_the_policy_says_how_long_the_cool_down_is() -> None:
+    policy = {"feedback": 1, "cooldown": "30s"}
+
+    assert trigger_of(policy, feedback=5, last_ended_at=NOON - timedelta(seconds=29)) is None
+    assert trigger_of(policy, feedback=5, last_ended_at=NOON - timedelta(seconds=30)) == "feedback"
