@@ -1,0 +1,213 @@
+"""Bundles: the verified, content-addressed form in which a version serves.
+
+A bundle is some files in Django's default storage under `bundles/<digest>/`: what answers
+(an ONNX graph or an estimator), smoke rows with the answers expected, and a manifest that
+holds the SHA-256 of each. The digest is that of the manifest, so it names every byte. Only
+files that the manifest names are ever opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import numpy as np
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.utils.module_loading import import_string
+
+from models_app.learning.answers import Answers
+from models_app.learning.kinds import Columns
+from models_app.learning.schema import Schema
+from models_app.refusals import BundleRefused
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SMOKE = "smoke.json"
+TOLERANCE = 1e-4
+KEPT_ON_DISK = 30
+
+# By name, so that a process without any fallen-back version never imports scikit-learn.
+RUNTIMES = {
+    "onnx": "models_app.runtimes.onnx.OnnxRuntime",
+    "estimator": "models_app.runtimes.estimator.EstimatorRuntime",
+}
+
+
+class Runtime(Protocol):
+    """What answers encoded rows."""
+
+    def answer(self, columns: Columns) -> Answers: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle, ready to answer."""
+
+    digest: str
+    name: str
+    schema: Schema
+    task: str
+    classes: tuple[str, ...]
+    runtime_name: str
+    runtime: Runtime
+
+    def answer(self, columns: Columns) -> Answers:
+        return self.runtime.answer(columns)
+
+
+def write(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> str:
+    """Store a bundle and return its digest; storing the same one again changes nothing."""
+    hashes = {name: _sha256(content) for name, content in files.items()}
+    complete = {"format": FORMAT, **manifest, "files": hashes}
+    content = json.dumps(complete, sort_keys=True, ensure_ascii=False).encode()
+    digest = _sha256(content)
+    # The manifest comes last: a bundle without one is an upload that somebody interrupted.
+    for name, part in {**files, MANIFEST: content}.items():
+        path = _stored(digest, name)
+        if not default_storage.exists(path):
+            default_storage.save(path, ContentFile(part))
+    return digest
+
+
+def load(digest: str) -> Bundle:
+    """Fetch, verify and open a bundle. Raises BundleRefused, its code saying what is wrong."""
+    content = _fetch(digest, MANIFEST, digest)
+    try:
+        manifest = json.loads(content)
+        files = {name: _fetch(digest, name, sha) for name, sha in manifest["files"].items()}
+        bundle = _open(digest, manifest, files)
+        _refuse_other_answers(bundle, json.loads(files[SMOKE]))
+    except BundleRefused:
+        raise
+    except Exception as error:
+        # Whatever a file makes its reader raise, this process goes on with what it has.
+        logger.exception("bundle %s cannot be opened", digest)
+        raise BundleRefused(f"bundle {digest[:12]} cannot be opened: {error!r}") from error
+    return bundle
+
+
+def _open(digest: str, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
+    if manifest["format"] != FORMAT:
+        raise BundleRefused(
+            f"bundle {digest[:12]} has format {manifest['format']}, {FORMAT} is read here",
+            code="environment_mismatch",
+        )
+    runtime = import_string(RUNTIMES[manifest["runtime"]])
+    return Bundle(
+        digest=digest,
+        name=manifest["name"],
+        schema=Schema.from_json(manifest["features"]),
+        task=manifest["task"],
+        classes=tuple(manifest["classes"]),
+        runtime_name=manifest["runtime"],
+        runtime=runtime.load(files, manifest),
+    )
+
+
+def smoke_of(bundle_answers: Answers, instances: list[dict[str, Any]]) -> bytes:
+    """The smoke file: instances, and the answers that loading must reproduce."""
+    probabilities = bundle_answers.probabilities
+    expected = {
+        "instances": instances,
+        "values": bundle_answers.values.tolist(),
+        "probabilities": None if probabilities is None else probabilities.tolist(),
+    }
+    return json.dumps(expected, ensure_ascii=False).encode()
+
+
+def disagreement(expected: Answers, given: Answers) -> float:
+    """How far two sets of answers are apart at worst: 0 when equal, at most 1e-4 when alike.
+
+    Probabilities differ by their largest difference, numbers relative to the spread of the
+    expected ones; another class, unless a tie, or a number that is not finite, is infinitely
+    far.
+    """
+    if not expected.classes:
+        spread = max(float(np.std(expected.values)), float(np.abs(expected.values).max()) * 1e-3)
+        return _worst(np.abs(expected.values - given.values) / (spread or 1.0))
+    if expected.probabilities is None or given.probabilities is None:
+        return 0.0 if (expected.values == given.values).all() else np.inf
+    worst = _worst(np.abs(expected.probabilities - given.probabilities))
+    ranked = np.sort(expected.probabilities, axis=1)
+    tied = ranked[:, -1] - ranked[:, -2] <= 2 * TOLERANCE
+    return worst if ((expected.values == given.values) | tied).all() else np.inf
+
+
+def _worst(differences: np.ndarray[Any, Any]) -> float:
+    return float(differences.max()) if np.isfinite(differences).all() else np.inf
+
+
+def _refuse_other_answers(bundle: Bundle, smoke: Mapping[str, Any]) -> None:
+    probabilities = smoke["probabilities"]
+    dtype = object if bundle.classes else np.float64
+    expected = Answers(
+        np.array(smoke["values"], dtype=dtype),
+        None if probabilities is None else np.array(probabilities),
+        bundle.classes,
+    )
+    bundle.schema.check(smoke["instances"])
+    given = bundle.answer(bundle.schema.columns(smoke["instances"]))
+    if (apart := disagreement(expected, given)) > TOLERANCE:
+        raise BundleRefused(
+            f"bundle {bundle.digest[:12]} answers its smoke rows otherwise than when it was "
+            f"made (off by {apart:.2g}, {TOLERANCE} is allowed)",
+            code="smoke_failed",
+        )
+
+
+def _fetch(digest: str, name: str, sha: str) -> bytes:
+    """A file's verified bytes: from this machine, or else once from storage and then kept."""
+    kept = _cached(digest) / Path(name).name
+    if kept.is_file() and _sha256(cached := kept.read_bytes()) == sha:
+        return cached
+    path = _stored(digest, name)
+    try:
+        with default_storage.open(path) as file:
+            content: bytes = file.read()
+    except Exception as error:  # each storage has errors of its own
+        raise BundleRefused(f"{path} cannot be read: {error}", code="bundle_unavailable") from error
+    if _sha256(content) != sha:
+        raise BundleRefused(
+            f"{path} is not what was stored: its SHA-256 is {_sha256(content)[:12]}…, "
+            f"{sha[:12]}… is expected",
+            code="bundle_hash_mismatch",
+        )
+    _keep(kept, content)
+    return content
+
+
+def _keep(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{uuid4().hex}")
+        partial.write_bytes(content)
+        partial.replace(path)
+        newest = sorted(path.parent.parent.iterdir(), key=lambda kept: kept.stat().st_mtime)
+        for old in newest[:-KEPT_ON_DISK]:
+            shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        # A full disk must not keep a good bundle, already in memory, from serving.
+        logger.warning("bundle file not cached: %s", error)
+
+
+def _cached(digest: str) -> Path:
+    return Path(settings.EVERLEARN_HOME) / "cache" / "bundles" / digest
+
+
+def _stored(digest: str, name: str) -> str:
+    return f"bundles/{digest}/{name}"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

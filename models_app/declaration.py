@@ -1,0 +1,201 @@
+"""Read `everlearn.toml`: the declared models, checked, with file and line in every refusal."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from models_app.learning.triggers import check_schedule, parse_duration
+from models_app.models import MODEL_NAME
+
+
+class DeclarationRefused(Exception):
+    """The declaration cannot be used; the message names file, line and remedy."""
+
+
+def _duration(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+def _cron(text: str) -> str:
+    check_schedule(text)
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_duration)]
+Cron = Annotated[str, AfterValidator(_cron)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Strict(BaseModel):
+    """A table that refuses keys it does not know and values of another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class DeclaredFeature(Strict):
+    """What the data alone does not say about one feature."""
+
+    kind: Literal["number", "category", "text", "boolean", "datetime"] | None = None
+    required: bool | None = None
+
+
+class RetrainPolicy(Strict):
+    """When to train again; a trigger that is not given is off."""
+
+    schedule: Cron | None = None
+    feedback: Annotated[int, Field(ge=1)] | None = None
+    cooldown: Duration = "1h"
+
+
+class PromotionPolicy(Strict):
+    """When a challenger may replace the champion, and who says so."""
+
+    mode: Literal["manual", "auto"] = "manual"
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.005
+    min_rows: Annotated[int, Field(ge=1)] = 30
+    external: Literal["follow", "review"] = "follow"
+
+
+class FeedbackPolicy(Strict):
+    """What feedback must be looked at by a person, and how much it weighs."""
+
+    review: Literal["all", "suspicious", "none"] = "suspicious"
+    weight: Annotated[float, Field(gt=0, le=100)] = 1.0
+    max_share_per_source: Share = 0.2
+
+
+class DeclaredModel(Strict):
+    """One `[models.NAME]` table."""
+
+    task: Literal["classification", "regression"] | None = None
+    data: Annotated[str, Field(min_length=1)]
+    target: Annotated[str, Field(min_length=1)]
+    public: bool = False
+    estimator: Annotated[str, Field(min_length=1)] = "auto"
+    metric: str | None = None
+    features: dict[str, DeclaredFeature] = Field(default_factory=dict)
+    retrain: RetrainPolicy = Field(default_factory=RetrainPolicy)
+    promotion: PromotionPolicy = Field(default_factory=PromotionPolicy)
+    feedback: FeedbackPolicy = Field(default_factory=FeedbackPolicy)
+
+
+class Declaration(Strict):
+    """A whole file."""
+
+    default: str | None = None
+    models: dict[str, DeclaredModel] = Field(default_factory=dict)
+
+
+def read(path: Path) -> Declaration:
+    """The declaration in `path`; data paths in it become absolute.
+
+    Raises DeclarationRefused when the file is missing or not TOML, or names an unknown key,
+    a wrong value, a malformed model name or an undeclared default.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeclarationRefused(f"{path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise DeclarationRefused(f"{path}: not TOML: {error}") from None
+    try:
+        declaration = Declaration.model_validate(found)
+    except ValidationError as error:
+        raise DeclarationRefused("\n".join(_explain(error, path, text))) from None
+    _check_names(declaration, path, text)
+    return declaration
+
+
+def locate_data(data: str, beside: Path) -> str:
+    """`data` as the trainer will read it: env:NAME and addresses stay, paths become absolute."""
+    if data.startswith("env:") or "://" in data:
+        return data
+    return str((beside.parent / Path(data).expanduser()).resolve())
+
+
+def _explain(error: ValidationError, path: Path, text: str) -> Iterator[str]:
+    for problem in error.errors():
+        where = [str(part) for part in problem["loc"]]
+        line = _line_of(where, text)
+        key = ".".join(where)
+        if problem["type"] == "extra_forbidden":
+            yield f"{path}:{line}: unknown key {key!r}{_nearest(where)}"
+        elif problem["type"] == "missing":
+            yield f"{path}:{line}: {key!r} is required"
+        else:
+            given = problem["input"]
+            yield f"{path}:{line}: {key!r} is {given!r}: {problem['msg'].lower()}"
+
+
+def _nearest(where: list[str]) -> str:
+    """`; did you mean …?` with the valid name nearest to the last one of `where`."""
+    table = _table_at(where[:-1])
+    if table is None:
+        return ""
+    near = difflib.get_close_matches(where[-1], table.model_fields, n=1, cutoff=0.0)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _table_at(where: list[str]) -> type[Strict] | None:
+    policies: dict[str, type[Strict]] = {
+        "retrain": RetrainPolicy,
+        "promotion": PromotionPolicy,
+        "feedback": FeedbackPolicy,
+    }
+    match where:
+        case []:
+            return Declaration
+        case ["models", _]:
+            return DeclaredModel
+        case ["models", _, "features", _]:
+            return DeclaredFeature
+        case ["models", _, policy]:
+            return policies.get(policy)
+    return None
+
+
+def _line_of(where: list[str], text: str) -> int:
+    """The line of the deepest part of `where` that `text` spells out; tomllib keeps none."""
+    best, best_depth, table = 1, 0, list[str]()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[+([^\]]+)\]", line):
+            table = _keys(header[1])
+            at = table
+        elif key := re.match(r"\s*([^=#\[\]{}]+?)\s*=", line):
+            at = [*table, *_keys(key[1])]
+        else:
+            continue
+        if len(at) > best_depth and at == where[: len(at)]:
+            best, best_depth = number, len(at)
+    return best
+
+
+def _keys(dotted: str) -> list[str]:
+    return [
+        first or second or third
+        for first, second, third in re.findall(r'"([^"]*)"|\'([^\']*)\'|([\w-]+)', dotted)
+    ]
+
+
+def _check_names(declaration: Declaration, path: Path, text: str) -> None:
+    for name in declaration.models:
+        if not re.fullmatch(MODEL_NAME, name):
+            line = _line_of(["models", name], text)
+            raise DeclarationRefused(
+                f"{path}:{line}: model name {name!r} does not match {MODEL_NAME}"
+            )
+    default = declaration.default
+    if default is not None and default not in declaration.models:
+        near = difflib.get_close_matches(default, declaration.models, n=1, cutoff=0.0)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        line = _line_of(["default"], text)
+        raise DeclarationRefused(f"{path}:{line}: default {default!r} is not declared{hint}")

@@ -1,0 +1,305 @@
+"""What is served: registered models, their versions, who promoted what, and every prediction.
+
+The pointer `RegisteredModel.champion` is the truth of what serves; it moves only in
+`promotion`, together with a `Deployment` line. MLflow is the truth of experiments and is
+mirrored here by `reconciling`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+
+import uuid_utils.compat
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils import timezone
+
+from models_app.learning.schema import Schema
+
+MODEL_NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
+
+
+def new_id() -> uuid.UUID:
+    """A UUIDv7: ids that sort by the time they were made."""
+    return uuid_utils.compat.uuid7()
+
+
+class RegisteredModel(models.Model):
+    """A named model: what it learns from, who may ask it, and which version answers."""
+
+    class Task(models.TextChoices):
+        CLASSIFICATION = "classification"
+        REGRESSION = "regression"
+
+    name = models.CharField(
+        max_length=63, unique=True, validators=[RegexValidator(rf"^{MODEL_NAME}\Z")]
+    )
+    task = models.CharField(max_length=16, choices=Task)
+    data = models.CharField(max_length=1000, help_text="Path or URL of the base data.")
+    target = models.CharField(max_length=255, help_text="The column to predict.")
+    public = models.BooleanField(
+        default=False, help_text="Anyone may ask for predictions and give feedback."
+    )
+    estimator = models.CharField(max_length=255, default="auto")
+    metric = models.CharField(max_length=64, help_text="A scikit-learn scorer.")
+    features = models.JSONField(default=list, help_text="The schema, one entry a feature.")
+    retrain = models.JSONField(default=dict, blank=True)
+    promotion = models.JSONField(default=dict, blank=True)
+    feedback = models.JSONField(default=dict, blank=True)
+    is_default = models.BooleanField(default=False, help_text="Answers /predict and /feedback.")
+    retired_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    champion = models.ForeignKey(
+        "ModelVersion",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.PROTECT,
+        related_name="+",
+    )
+    generation = models.PositiveIntegerField(default=0, editable=False)
+    golden_digest = models.CharField(
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text="Rows fixed at the first training that no version ever trains on.",
+    )
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("is_default",),
+                condition=models.Q(is_default=True),
+                name="one_default_model",
+            ),
+        )
+        permissions = (
+            ("predict_registeredmodel", "Can ask private models for predictions"),
+            ("promote_registeredmodel", "Can promote and roll back versions"),
+            ("override_gate", "Can promote a version that the gate turned away"),
+            ("reload_registeredmodel", "Can have every web process reload"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def schema(self) -> Schema:
+        """The declared schema; a version keeps the one that it was trained with."""
+        return Schema.from_json(self.features)
+
+    @property
+    def recipe(self) -> str:
+        """Digest of what training depends on; a version with another one is out of date."""
+        made_of = [self.task, self.target, self.data, self.estimator, self.metric, self.features]
+        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+
+
+class TrainingSnapshot(models.Model):
+    """The frozen, content-addressed rows that a version learnt from."""
+
+    registered_model = models.ForeignKey(
+        RegisteredModel, on_delete=models.PROTECT, related_name="snapshots"
+    )
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the canonical rows.")
+    rows = models.PositiveIntegerField()
+    feedback_rows = models.PositiveIntegerField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("-pk",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("registered_model", "digest"), name="one_snapshot_a_digest"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.registered_model} snapshot {self.digest[:12]}"
+
+
+class ModelVersion(models.Model):
+    """One trained version; `number` is MLflow's."""
+
+    class Status(models.TextChoices):
+        CANDIDATE = "candidate"
+        CHAMPION = "champion"
+        CHALLENGER = "challenger"
+        RETIRED = "retired"
+        REJECTED = "rejected"
+
+    registered_model = models.ForeignKey(
+        RegisteredModel, on_delete=models.PROTECT, related_name="versions"
+    )
+    number = models.PositiveIntegerField()
+    status = models.CharField(max_length=16, choices=Status, default=Status.CANDIDATE)
+    metrics = models.JSONField(default=dict)
+    parameters = models.JSONField(default=dict)
+    mlflow_run_id = models.CharField(max_length=64, blank=True)
+    snapshot = models.ForeignKey(
+        TrainingSnapshot,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="versions",
+    )
+    code_revision = models.CharField(max_length=64, blank=True)
+    recipe = models.CharField(max_length=64, help_text="The model's recipe when it was trained.")
+    features = models.JSONField(default=list)
+    classes = models.JSONField(default=list)
+    runtime = models.CharField(max_length=16, blank=True)
+    bundle_digest = models.CharField(max_length=64, blank=True)
+    unservable_because = models.CharField(max_length=500, blank=True)
+    gate = models.JSONField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("registered_model", "-number")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("registered_model", "number"), name="one_version_a_number"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.registered_model} v{self.number}"
+
+    @property
+    def servable(self) -> bool:
+        """Whether a verified bundle exists that web processes can load."""
+        return bool(self.bundle_digest) and not self.unservable_because
+
+
+class Deployment(models.Model):
+    """One line of the append-only ledger: what began to serve, by whom, and why."""
+
+    class Action(models.TextChoices):
+        PROMOTE = "promote"
+        ROLLBACK = "rollback"
+        EXTERNAL = "external"
+
+    class Door(models.TextChoices):
+        ADMIN = "admin"
+        API = "api"
+        CLI = "cli"
+        POLICY = "policy"
+        MLFLOW = "mlflow"
+
+    registered_model = models.ForeignKey(
+        RegisteredModel, on_delete=models.PROTECT, related_name="deployments"
+    )
+    generation = models.PositiveIntegerField()
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="deployments")
+    previous = models.ForeignKey(
+        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    action = models.CharField(max_length=16, choices=Action)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    door = models.CharField(max_length=8, choices=Door)
+    reason = models.CharField(max_length=1000)
+    override = models.BooleanField(default=False)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("registered_model", "-generation")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("registered_model", "generation"), name="one_line_a_generation"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.registered_model} generation {self.generation}: {self.action}"
+
+
+class Prediction(models.Model):
+    """One answered instance, logged before the answer leaves."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    registered_model = models.ForeignKey(
+        RegisteredModel, on_delete=models.PROTECT, related_name="predictions"
+    )
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")
+    generation = models.PositiveIntegerField()
+    at = models.DateTimeField(default=timezone.now)
+    input = models.JSONField()
+    value = models.JSONField()
+    probabilities = models.JSONField(null=True)
+    subject = models.CharField(max_length=255, blank=True)
+    client = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+    )
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (models.Index(fields=("registered_model", "at")),)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class RegistryAlias(models.Model):
+    """What an MLflow alias should be (`number`) and what it was when last seen (`mirrored`).
+
+    Both sides may move it: ours first when `number` differs from `mirrored` (so this row is
+    the outbox too), theirs when only MLflow differs from `mirrored`.
+    """
+
+    registered_model = models.ForeignKey(
+        RegisteredModel, on_delete=models.CASCADE, related_name="aliases"
+    )
+    alias = models.CharField(max_length=64)
+    number = models.PositiveIntegerField()
+    mirrored = models.PositiveIntegerField(null=True)
+    held_for_review = models.PositiveIntegerField(
+        null=True, help_text="Moved in MLflow to this version; waits for a person."
+    )
+
+    class Meta:
+        verbose_name_plural = "registry aliases"
+        constraints = (
+            models.UniqueConstraint(fields=("registered_model", "alias"), name="one_row_an_alias"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.registered_model}@{self.alias}"
+
+
+class RegistrySync(models.Model):
+    """One row: when a reconcile with MLflow was asked for, begun and ended, and how it went.
+
+    Web processes ask here and the worker answers, since only the worker talks to MLflow.
+    """
+
+    requested_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=500, blank=True)
+
+    def __str__(self) -> str:
+        return f"synced at {self.finished_at}"
+
+
+class WebProcess(models.Model):
+    """A live web process and the generations that it has loaded, as it last said itself."""
+
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    generations = models.JSONField(default=dict, help_text="Model name to {generation, loaded_at}.")
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name_plural = "web processes"
+        constraints = (models.UniqueConstraint(fields=("host", "pid"), name="one_row_a_process"),)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"

@@ -1,0 +1,172 @@
+"""Pages for people: what models there are, and one to ask each; they need no JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.contrib.auth.views import redirect_to_login
+from django.core import signing
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_safe
+
+from models_app import reports, serving
+from models_app.bundles import Bundle
+from models_app.following import Served
+from models_app.forms import InstanceForm
+from models_app.learning.schema import InvalidInstances
+from models_app.models import Prediction, RegisteredModel
+from models_app.refusals import NotFound, Refused
+
+ModelView = Callable[[HttpRequest, Served, Bundle], HttpResponse]
+Page = Callable[[HttpRequest, str], HttpResponse]
+
+SHARES_SHOWN = 10
+SIGNED_FOR = "models_app.pages.answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How likely one class is, as a bar: `percent` of its width."""
+
+    label: str
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One prediction as a page shows it."""
+
+    prediction: str
+    value: str | float
+    version: int
+    shares: tuple[Share, ...] = ()
+    unseen: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, prediction: Mapping[str, Any], version: int) -> Answer:
+        """From what `serving.predict` gave for one instance."""
+        likely = sorted(prediction.get("probabilities", {}).items(), key=lambda pair: -pair[1])
+        return cls(
+            prediction=prediction["id"],
+            value=prediction["value"],
+            version=version,
+            shares=tuple(Share(label, 100 * share) for label, share in likely),
+            unseen=tuple(warning["attr"] for warning in prediction.get("warnings", ())),
+        )
+
+    @classmethod
+    def logged(cls, prediction: Prediction) -> Answer:
+        """As the log has it."""
+        found = {
+            "id": str(prediction.pk),
+            "value": prediction.value,
+            "probabilities": prediction.probabilities or {},
+        }
+        return cls.of(found, prediction.version.number)
+
+    @property
+    def text(self) -> str:
+        return reports.written(self.value)
+
+    @property
+    def shown(self) -> tuple[Share, ...]:
+        return self.shares[:SHARES_SHOWN]
+
+    @property
+    def hidden(self) -> int:
+        """How many unlikely classes have no bar."""
+        return len(self.shares) - len(self.shown)
+
+    @property
+    def token(self) -> str:
+        """Proof that this page gave the answer, so that its feedback form may show it again."""
+        return signing.dumps(self.prediction, salt=SIGNED_FOR)
+
+
+def model_page(permission: str) -> Callable[[ModelView], Page]:
+    """Hand a view the model named in the address, for those who may ask it."""
+
+    def decorate(view: ModelView) -> Page:
+        @wraps(view)
+        def page(request: HttpRequest, name: str) -> HttpResponse:
+            try:
+                served = serving.registered(name)
+            except NotFound as refusal:
+                raise Http404(refusal.detail) from None
+            if not served.public and not request.user.has_perm(permission):
+                return _sign_in(request, served)
+            if served.bundle is None:
+                return _not_ready(request, served)
+            return view(request, served, served.bundle)
+
+        return page
+
+    return decorate
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    if request.user.is_staff:
+        return redirect("admin:index")
+    public = RegisteredModel.objects.filter(public=True, retired_at=None)
+    return render(request, "models_app/home.html", {"models": public.select_related("champion")})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@model_page("models_app.predict_registeredmodel")
+def ask(request: HttpRequest, served: Served, bundle: Bundle) -> HttpResponse:
+    if request.method != "POST":
+        return show(request, served, bundle, InstanceForm(bundle.schema))
+    form = InstanceForm(bundle.schema, request.POST)
+    status = 400
+    if form.is_valid():
+        try:
+            answered = serving.predict(served.name, [form.instance], client=signed_in(request))
+        except InvalidInstances as invalid:
+            form.show(invalid.problems)
+        except Refused as refusal:
+            form.add_error(None, refusal.detail)
+            status = 503
+        else:
+            answer = Answer.of(answered.predictions[0], answered.version)
+            return show(request, served, bundle, form, answer=answer)
+    return show(request, served, bundle, form, status=status)
+
+
+def show(
+    request: HttpRequest,
+    served: Served,
+    bundle: Bundle,
+    form: InstanceForm,
+    *,
+    status: int = 200,
+    **more: object,
+) -> HttpResponse:
+    """The model's page; `more` may hold the answer and what became of feedback on it."""
+    model = RegisteredModel.objects.get(pk=served.model_id)
+    context = {"model": model, "served": served, "bundle": bundle, "form": form, **more}
+    return render(request, "models_app/model.html", context, status=status)
+
+
+def signed_in(request: HttpRequest) -> User | None:
+    """Who asks, or None for a passer-by."""
+    return request.user if request.user.is_authenticated else None
+
+
+def _sign_in(request: HttpRequest, served: Served) -> HttpResponse:
+    if request.user.is_authenticated:
+        raise PermissionDenied(f"Your account may not ask {served.name}.")
+    return redirect_to_login(reverse("model-page", args=[served.name]), reverse("admin:login"))
+
+
+def _not_ready(request: HttpRequest, served: Served) -> HttpResponse:
+    response = render(request, "models_app/not_ready.html", {"name": served.name}, status=503)
+    response.headers["Retry-After"] = "5"
+    return response

@@ -1,0 +1,84 @@
+"""The native dialect: `{"instances": [{…}, …]}` in, one prediction for each out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from models_app import serving
+from models_app.learning.schema import Problem
+from models_app.learning.spelling import unknown_name
+from models_app.refusals import InvalidInput, NotFound
+from models_app.serializers import AnsweredSerializer, PredictionRequest
+from models_app.serving import Answered
+
+MEMBERS = ("instances", "subject")
+LONGEST_SUBJECT = 255
+
+
+class AnsweringView(APIView):
+    """A door for predictions; it is on the hot path, so it does without what it has no use for."""
+
+    scope = "predict"
+
+    def perform_content_negotiation(
+        self, request: Request, force: bool = False
+    ) -> tuple[BaseRenderer, str]:
+        # JSON is all there is, whatever the client accepts.
+        return JSONRenderer(), JSONRenderer.media_type
+
+    def predict(self, name: str, instances: list[object], subject: str = "") -> Answered:
+        user = self.request.user
+        client = user if user.is_authenticated else None
+        return serving.predict(name, instances, client=client, subject=subject)
+
+
+class PredictView(AnsweringView):
+    def open_to(self, _: Request) -> bool:
+        try:
+            return serving.registered(self.kwargs["name"]).public
+        except NotFound:
+            # Told only to those who may ask: a stranger cannot tell private from unknown.
+            return False
+
+    @extend_schema(request=PredictionRequest, responses=AnsweredSerializer)
+    def post(self, request: Request, name: str) -> HttpResponse:
+        instances, subject = read(request.data)
+        return written(self.predict(name, instances, subject))
+
+
+def read(body: Any) -> tuple[list[object], str]:
+    """The instances and the subject that a body holds. Raises InvalidInput."""
+    if not isinstance(body, dict):
+        raise InvalidInput([Problem("", "invalid_type", "The body must be an object.")])
+    instances, subject = body.get("instances"), body.get("subject", "")
+    problems = [
+        Problem(name[:80], "unknown_member", unknown_name("member", name, MEMBERS))
+        for name in body
+        if name not in MEMBERS
+    ]
+    if "instances" not in body:
+        problems.append(Problem("instances", "required", "A list of instances is expected."))
+    elif not isinstance(instances, list):
+        problems.append(Problem("instances", "invalid_type", "A list of instances is expected."))
+    if not isinstance(subject, str):
+        problems.append(Problem("subject", "invalid_type", "A string is expected."))
+    elif len(subject) > LONGEST_SUBJECT:
+        problems.append(
+            Problem("subject", "max_length", f"At most {LONGEST_SUBJECT} characters are allowed.")
+        )
+    if problems:
+        raise InvalidInput(problems)
+    return instances or [], subject
+
+
+def written(answered: Answered, headers: dict[str, str] | None = None) -> HttpResponse:
+    # A dataclass is written as an object of its fields, which are the contract's.
+    content = orjson.dumps(answered)
+    return HttpResponse(content, content_type="application/json", headers=headers)

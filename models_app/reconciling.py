@@ -1,0 +1,129 @@
+"""Keep MLflow's registry and ours in agreement: versions mirrored in, aliases both ways.
+
+Runs in the worker every few seconds and when somebody asks through `syncing`.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.db.models import F, Q
+from django.utils import timezone
+
+from models_app import promotion, registry
+from models_app.models import ModelVersion, RegisteredModel, RegistryAlias, RegistrySync
+from models_app.refusals import Refused
+
+logger = logging.getLogger(__name__)
+
+EVERY = timedelta(seconds=12)
+GIVE_UP = timedelta(seconds=60)
+
+
+def reconcile(models: list[RegisteredModel] | None = None) -> None:
+    """Mirror MLflow's registry into the database and our aliases into MLflow, now.
+
+    Raises RegistryAway when MLflow does not answer; what was done until then stays.
+    """
+    for model in models or RegisteredModel.objects.filter(retired_at=None):
+        try:
+            _reconcile_one(model)
+        except registry.RegistryRefused as refusal:
+            logger.warning("reconcile %s: %s", model, refusal)
+
+
+def _reconcile_one(model: RegisteredModel) -> None:
+    remote = registry.describe(model.name)
+    if remote is None:
+        return
+    for found in remote.versions:
+        _mirror_version(model, found)
+    for alias in _wanted_aliases(model, remote):
+        _agree(model, alias, remote.aliases.get(alias.alias))
+
+
+def reconcile_if_due() -> bool:
+    """Reconcile when asked or when the last one is old; False when neither, or another does."""
+    sync, _ = RegistrySync.objects.get_or_create(pk=1)
+    now = timezone.now()
+    idle = Q(finished_at__gte=F("started_at")) | Q(started_at__lt=now - GIVE_UP)
+    due = Q(requested_at__gt=F("started_at")) | Q(started_at__lt=now - EVERY)
+    free = Q(started_at=None) | idle & due
+    if not RegistrySync.objects.filter(free, pk=sync.pk).update(started_at=now):
+        return False
+    error = ""
+    try:
+        reconcile()
+    except registry.RegistryAway as away:
+        error = str(away)
+        logger.warning("reconcile: %s", away)
+    RegistrySync.objects.filter(pk=sync.pk).update(finished_at=timezone.now(), error=error[:500])
+    return True
+
+
+def _mirror_version(model: RegisteredModel, found: registry.RemoteVersion) -> None:
+    """A version that somebody else registered gets a row, but nothing that could serve it."""
+    ModelVersion.objects.get_or_create(
+        registered_model=model,
+        number=found.number,
+        defaults={
+            "mlflow_run_id": found.mlflow_run_id,
+            "recipe": "",
+            "unservable_because": "artifact_untrusted: registered outside EverLearn, no bundle",
+        },
+    )
+
+
+def _wanted_aliases(model: RegisteredModel, remote: registry.RemoteModel) -> list[RegistryAlias]:
+    """Our aliases, and those of the two that were set in MLflow before we had a word."""
+    ours = {alias.alias: alias for alias in model.aliases.all()}
+    for name in (promotion.CHAMPION_ALIAS, promotion.CHALLENGER_ALIAS):
+        if name in remote.aliases and name not in ours:
+            ours[name] = RegistryAlias(registered_model=model, alias=name, number=0, mirrored=0)
+    return list(ours.values())
+
+
+def _agree(model: RegisteredModel, alias: RegistryAlias, remote: int | None) -> None:
+    if alias.number == remote:
+        _settle(alias, alias.number)
+    elif alias.number != alias.mirrored or remote is None:
+        registry.set_alias(model.name, alias.alias, alias.number)
+        _settle(alias, alias.number)
+    elif alias.alias == promotion.CHAMPION_ALIAS:
+        _moved_by_others(model, alias, remote)
+    else:
+        alias.number = remote
+        _settle(alias, remote)
+
+
+def _settle(alias: RegistryAlias, seen: int) -> None:
+    if alias.mirrored == seen and alias.pk and alias.held_for_review is None:
+        return
+    alias.mirrored, alias.held_for_review = seen, None
+    if alias.pk is None:
+        alias.save()
+        return
+    # `number` may have been moved by a promotion meanwhile: that one is pushed next time.
+    RegistryAlias.objects.filter(pk=alias.pk).update(mirrored=seen, held_for_review=None)
+
+
+def _moved_by_others(model: RegisteredModel, alias: RegistryAlias, remote: int) -> None:
+    """Somebody moved `prod` in MLflow: follow, or hold it for a person, as the policy says."""
+    if alias.held_for_review == remote:
+        return
+    version = model.versions.get(number=remote)
+    held_because = "the policy asks for review"
+    if model.promotion.get("external", "follow") == "follow":
+        try:
+            promotion.follow(version, reason=f"{alias} was moved to {remote} in MLflow")
+            RegistryAlias.objects.filter(
+                registered_model=model, alias=alias.alias, number=remote
+            ).update(mirrored=remote)
+            return
+        except Refused as refusal:
+            held_because = refusal.detail
+    logger.warning("%s@%s now names version %s: %s", model, alias.alias, remote, held_because)
+    if alias.pk is None:
+        alias.save()
+    RegistryAlias.objects.filter(pk=alias.pk).update(held_for_review=remote)

@@ -1,0 +1,93 @@
+"""Everything that this system declines to do, so that a reader can pick what to catch.
+
+Refused
+├── NotFound           no such model, version, prediction … for the one who asks
+├── InvalidInput       what was sent is wrong; `problems` names each place
+├── TooMuch            more items than one request may hold
+├── Conflict           the thing is not in a state that allows it
+│   └── GenerationMoved    another promotion came first; `generation` is the current one
+├── GateSaidNo         the version was not better enough, and nobody overrides the gate
+├── NotServable        the version has no verified bundle
+│   └── BundleRefused      a bundle failed its verification; `code` says in which way
+├── ModelFailed        the version gave an answer that nobody can use, such as NaN
+└── Unavailable        right, but not now; worth trying again
+    └── NotReady           nothing serves yet, or this process has not loaded it
+
+The codes are the API's; which HTTP status each class becomes is for `everlearn.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from models_app.learning.schema import Problem
+
+
+class Refused(Exception):
+    """Something was asked for and not done, and nothing changed."""
+
+    default_code: ClassVar[str] = "refused"
+
+    def __init__(self, detail: str, *, code: str = "", attr: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code or self.default_code
+        self.attr = attr
+
+
+class NotFound(Refused):
+    default_code = "not_found"
+
+
+class InvalidInput(Refused):
+    """What was sent is wrong in one or more places."""
+
+    default_code = "invalid"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first = problems[0]
+        super().__init__(first.detail, code=first.code, attr=first.attr)
+        self.problems = list(problems)
+
+
+class TooMuch(Refused):
+    default_code = "too_many_items"
+
+
+class Conflict(Refused):
+    default_code = "conflict"
+
+
+class GenerationMoved(Conflict):
+    """Another promotion came first; `generation` is the one that serves now."""
+
+    default_code = "generation_conflict"
+
+    def __init__(self, detail: str, *, generation: int) -> None:
+        super().__init__(detail, attr="expected_generation")
+        self.generation = generation
+
+
+class GateSaidNo(Refused):
+    default_code = "gate_failed"
+
+
+class NotServable(Refused):
+    default_code = "not_servable"
+
+
+class BundleRefused(NotServable):
+    default_code = "bundle_refused"
+
+
+class ModelFailed(Refused):
+    default_code = "model_output_invalid"
+
+
+class Unavailable(Refused):
+    default_code = "unavailable"
+
+
+class NotReady(Unavailable):
+    default_code = "model_not_ready"

@@ -1,0 +1,207 @@
+"""The one door to MLflow. Only the worker, its children and commands come through here.
+
+Importing MLflow takes seconds and its client may hang for minutes, so no web process imports
+this module, and every call has short limits.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import pandas as pd
+from django.conf import settings
+
+# Read by MLflow when it is imported: five seconds and one more try, instead of 120 and seven.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import mlflow
+import mlflow.sklearn
+import requests
+import skops.io
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.models import infer_signature
+from sqlalchemy.exc import SQLAlchemyError
+
+LONGEST_PARAM = 6000
+ALREADY = "RESOURCE_ALREADY_EXISTS"
+ABSENT = "RESOURCE_DOES_NOT_EXIST"
+REFUSALS = (ABSENT, "INVALID_PARAMETER_VALUE")
+
+
+class RegistryAway(Exception):
+    """MLflow did not answer, or not as it should; the message is one line."""
+
+
+class RegistryRefused(RegistryAway):
+    """MLflow answered: what was asked for does not exist there, or is not valid."""
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Where MLflow keeps a version: its run, and the number that the registry gave it."""
+
+    mlflow_run_id: str
+    number: int
+
+
+@dataclass(frozen=True)
+class RemoteVersion:
+    """A model version as MLflow's registry describes it."""
+
+    number: int
+    mlflow_run_id: str
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class RemoteModel:
+    """A registered model as MLflow's registry describes it."""
+
+    versions: list[RemoteVersion]
+    aliases: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is logged about one trained estimator. `example`: the first rows, encoded."""
+
+    name: str
+    estimator: Any
+    example: pd.DataFrame
+    answers: Any
+    parameters: Mapping[str, object]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    requirements: tuple[str, ...] = ()
+
+
+@contextmanager
+def _away() -> Iterator[None]:
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, requests.RequestException, OSError) as error:
+        line = str(error).strip().splitlines() or [type(error).__name__]
+        refused = getattr(error, "error_code", "") in REFUSALS
+        kind = RegistryRefused if refused else RegistryAway
+        raise kind(f"MLflow at {tracking_uri()}: {line[0][:300]}") from error
+
+
+def tracking_uri() -> str:
+    """The tracking URI in use, without the password that it may hold."""
+    scheme, _, rest = settings.MLFLOW_TRACKING_URI.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+@cache
+def _client() -> mlflow.MlflowClient:
+    # Two processes that make the tables of an empty database at once would both fail.
+    settings.EVERLEARN_HOME.mkdir(parents=True, exist_ok=True)
+    with (settings.EVERLEARN_HOME / "mlflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        mlflow.set_tracking_uri(settings.MLFLOW_TRACKING_URI)
+        client = mlflow.MlflowClient()
+        client.search_experiments(max_results=1)
+    return client
+
+
+def log_version(entry: Entry) -> Logged:
+    """Log a run with its model and register it as the next version. Raises RegistryAway."""
+    with _away():
+        run_id = _client().create_run(_experiment(entry.name), tags=dict(entry.tags)).info.run_id
+        try:
+            model = _log_run(entry, run_id)
+            number = _register(entry, run_id, model)
+        except BaseException:
+            _client().set_terminated(run_id, status="FAILED")
+            raise
+        _client().set_terminated(run_id)
+        return Logged(run_id, number)
+
+
+def _log_run(entry: Entry, run_id: str) -> Any:
+    parameters = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in entry.parameters.items()]
+    metrics = [Metric(key, value, 0, 0) for key, value in entry.metrics.items()]
+    _client().log_batch(run_id, metrics=metrics, params=parameters)
+    with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+        # It warns of its own type hints and of newer pandas, which nobody here can mend.
+        warnings.simplefilter("ignore")
+        return mlflow.sklearn.log_model(
+            entry.estimator,
+            name="model",
+            signature=infer_signature(entry.example, entry.answers),
+            input_example=entry.example.head(3),
+            # Guessing the requirements would take twelve seconds.
+            pip_requirements=list(entry.requirements),
+            serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
+            # Only for those who load it through MLflow; we never do (see `runtimes`).
+            skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(entry.estimator)),
+        )
+
+
+def _register(entry: Entry, run_id: str, model: Any) -> int:
+    try:
+        _client().create_registered_model(entry.name)
+    except MlflowException as error:
+        if error.error_code != ALREADY:
+            raise
+    version = _client().create_model_version(
+        entry.name, model.model_uri, run_id, tags=dict(entry.tags), model_id=model.model_id
+    )
+    return int(version.version)
+
+
+def _experiment(name: str) -> str:
+    if found := _client().get_experiment_by_name(name):
+        return str(found.experiment_id)
+    local = settings.MLFLOW_TRACKING_URI.startswith("sqlite:")
+    place = (settings.EVERLEARN_HOME / "mlartifacts" / name).as_uri() if local else None
+    try:
+        return _client().create_experiment(name, artifact_location=place)
+    except MlflowException as error:
+        if error.error_code != ALREADY:
+            raise
+        return _experiment(name)
+
+
+def describe(name: str) -> RemoteModel | None:
+    """The registered model `name` with its versions and aliases; None when MLflow has none.
+
+    Raises RegistryAway.
+    """
+    with _away():
+        try:
+            found = _client().get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code == ABSENT:
+                return None
+            raise
+        versions = [
+            RemoteVersion(int(one.version), one.run_id or "", dict(one.tags))
+            for one in mlflow.search_model_versions(filter_string=f"name='{name}'")
+        ]
+        aliases = {alias: int(number) for alias, number in found.aliases.items()}
+        return RemoteModel(versions, aliases)
+
+
+def set_alias(name: str, alias: str, number: int) -> None:
+    """Have `alias` name version `number`. Raises RegistryAway."""
+    with _away():
+        _client().set_registered_model_alias(name, alias, str(number))
+
+
+def set_tags(name: str, number: int, tags: Mapping[str, str]) -> None:
+    """Tag version `number` of `name`. Raises RegistryAway."""
+    with _away():
+        for key, value in tags.items():
+            _client().set_model_version_tag(name, str(number), key, value)

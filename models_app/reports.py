@@ -1,0 +1,133 @@
+"""Parts of admin pages: a version's gate report, metrics and schema as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.db.models import Model
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from models_app.models import TrainingSnapshot
+
+DASH = "–"
+LARGE = 10_000
+SMALL = 0.01
+
+TONES = {
+    "PROMOTE": "success", "HOLD": "warning", "REJECT": "danger",
+    "champion": "success", "challenger": "info", "rejected": "danger",
+}  # fmt: skip
+
+CHECKS = {
+    "finite": "All its answers are finite numbers",
+    "min_rows": "Enough unseen rows were answered by both",
+    "beats_constant": "Better than always giving the same answer",
+    "margin": "Better than the champion by the margin",
+    "interval": "The 90 % interval of the difference stays above zero",
+    "golden": "Not worse on the golden rows",
+    "slices": "No class is recognised much worse than before",
+}
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> SafeString:
+    """A table in the admin's look; cells are escaped unless they are safe already."""
+    context = {"table": {"headers": headers, "rows": [{"cols": row} for row in rows]}}
+    return render_to_string("unfold/components/table.html", context)
+
+
+def label(text: str, tone: str = "") -> SafeString:
+    """A small coloured label; its colour is that of the word, unless `tone` names one."""
+    context = {"text": text, "type": tone or TONES.get(text, "")}
+    return render_to_string("unfold/helpers/label.html", context)
+
+
+def anchor(address: str, text: object) -> SafeString:
+    style = "text-primary-600 dark:text-primary-500"
+    return format_html('<a class="{}" href="{}">{}</a>', style, address, text)
+
+
+def link(thing: Model | None) -> SafeString | str:
+    """A link to the thing's admin page, or a dash."""
+    if thing is None:
+        return DASH
+    options = thing._meta  # noqa: SLF001 - documented, in spite of its name
+    page = f"admin:{options.app_label}_{options.model_name}_change"
+    return anchor(reverse(page, args=[thing.pk]), thing)
+
+
+def number(value: object) -> str:
+    """A figure that people compare, to four significant places; a dash where there is none."""
+    if value is None:
+        return DASH
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.1f}" if abs(value) >= LARGE else f"{value:.4g}"
+
+
+def written(answer: str | float) -> str:
+    """An answer as people write it: a class, or a number without needless digits."""
+    if isinstance(answer, str):
+        return answer
+    if answer and abs(answer) < SMALL:
+        return f"{answer:.4g}"
+    return f"{answer:,.4f}".rstrip("0").rstrip(".")
+
+
+def metrics_table(metrics: Mapping[str, float]) -> SafeString | str:
+    rows = [(name, number(value)) for name, value in metrics.items()]
+    return table(["Metric", "Value"], rows) if rows else "Not measured."
+
+
+def gate_report(gate: Mapping[str, Any] | None) -> SafeString:
+    """The verdict, what it was reached on, and every check with its value and limit."""
+    if gate is None:
+        return SafeString("The gate never judged this version.")
+    against = gate.get("against")
+    rival = "nothing: no version served yet" if against is None else f"version {against}"
+    head = format_html(
+        '<p class="mb-3">{} against {}, on {} unseen rows'
+        ' <span class="block text-xs break-all">{}</span></p>',
+        label(gate["verdict"]), rival, gate.get("rows", "?"), gate.get("rows_digest", ""),
+    )  # fmt: skip
+    rows = [_check_row(check) for check in gate["checks"]]
+    return mark_safe(head + table(["Check", "Result", "Value", "Limit"], rows))  # noqa: S308
+
+
+def _check_row(check: Mapping[str, Any]) -> list[object]:
+    name = check["name"]
+    told = format_html('<span title="{}">{}</span>', name, CHECKS.get(name, name))
+    result = label("pass", "success") if check["passed"] else label("fail", "danger")
+    return [told, result, number(check["value"]), number(check["limit"])]
+
+
+def lineage(snapshot: TrainingSnapshot | None) -> SafeString | str:
+    """What a version learnt from, down to the digest of the rows."""
+    if snapshot is None:
+        return "It was trained elsewhere."
+    return table(
+        ["Rows", "Of them feedback", "Frozen", "Digest"],
+        [(snapshot.rows, snapshot.feedback_rows, f"{snapshot.created_at:%F %R}", snapshot.digest)],
+    )
+
+
+def comparison(champion: Mapping[str, float], challenger: Mapping[str, float]) -> list[list[str]]:
+    """A row for each metric that either has: name, champion's, challenger's, difference."""
+    rows = []
+    for name in dict.fromkeys([*challenger, *champion]):
+        before, after = champion.get(name), challenger.get(name)
+        change = DASH if before is None or after is None else f"{after - before:+.4g}"
+        rows.append([name, number(before), number(after), change])
+    return rows
+
+
+def schema_table(features: Iterable[Mapping[str, Any]]) -> SafeString:
+    rows = [
+        (one["name"], one["kind"], "required" if one["required"] else "optional",
+         ", ".join(one.get("categories", ())[:12]))
+        for one in features
+    ]  # fmt: skip
+    return table(["Feature", "Kind", "", "Categories"], rows)

@@ -1,0 +1,100 @@
+"""Answers from the scikit-learn estimator itself, for those that ONNX cannot express truly.
+
+Importing this module costs the process scikit-learn and pandas, and each row about a hundred
+times what ONNX costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.pipeline import Pipeline
+from skops import io as skops_io
+
+from models_app.learning.answers import Answers
+from models_app.learning.kinds import Columns
+from models_app.learning.tables import framed
+from models_app.refusals import BundleRefused
+
+FILE = "estimator.skops"
+
+# What fitted scikit-learn estimators hold beyond the types that skops itself takes for safe.
+# The list is ours: what a file says about its own types is never asked.
+TRUSTED = frozenset(
+    {
+        "numpy.dtype",
+        "sklearn._loss.loss.HalfTweedieLossIdentity",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+        "sklearn.gaussian_process.kernels.ConstantKernel",
+        "sklearn.gaussian_process.kernels.Product",
+        "sklearn.gaussian_process.kernels.RBF",
+        "sklearn.metrics._dist_metrics.EuclideanDistance64",
+        "sklearn.neighbors._kd_tree.KDTree",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.tree._tree.Tree",
+    }
+)
+
+
+class EstimatorRuntime:
+    """A fitted scikit-learn classifier or regressor, asked with a DataFrame of the columns."""
+
+    def __init__(self, estimator: Any, *, classes: tuple[str, ...]) -> None:
+        self._estimator = estimator
+        self._classes = classes
+
+    @classmethod
+    def load(cls, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> EstimatorRuntime:
+        made_with = manifest["libraries"]["scikit-learn"]
+        if made_with != sklearn.__version__:
+            raise BundleRefused(
+                f"made with scikit-learn {made_with}, here is {sklearn.__version__}; retrain",
+                code="environment_mismatch",
+            )
+        return cls(loads(files[FILE]), classes=tuple(manifest["classes"]))
+
+    def answer(self, columns: Columns) -> Answers:
+        estimator, rows = self._estimator, framed(columns)
+        if isinstance(estimator, Pipeline):
+            # Preprocessing is most of the cost; both questions below share one.
+            rows, estimator = estimator[:-1].transform(rows), estimator[-1]
+        values = np.asarray(estimator.predict(rows))
+        if not self._classes:
+            return Answers(values.astype(np.float64).ravel())
+        values = values.astype(str).astype(object)
+        if not hasattr(estimator, "predict_proba"):
+            return Answers(values, None, self._classes)
+        return Answers(values, np.asarray(estimator.predict_proba(rows)), self._classes)
+
+
+def dumps(estimator: Any) -> bytes:
+    """The estimator as a skops file. Raises BundleRefused when it would not be loaded again."""
+    file: bytes = skops_io.dumps(estimator)
+    _refuse_untrusted(file)
+    return file
+
+
+def loads(file: bytes) -> Any:
+    """The estimator in a skops file. Raises BundleRefused when it holds other types than ours."""
+    _refuse_untrusted(file)
+    return skops_io.loads(file, trusted=sorted(TRUSTED))
+
+
+def _refuse_untrusted(file: bytes) -> None:
+    unknown = sorted(set(untrusted_types(file)) - TRUSTED)
+    if unknown:
+        raise BundleRefused(
+            f"it holds types that are not trusted: {', '.join(unknown[:5])}",
+            code="artifact_untrusted",
+        )
+
+
+def untrusted_types(file: bytes) -> list[str]:
+    """The types in a skops file that skops does not itself take for safe."""
+    return sorted(skops_io.get_untrusted_types(data=file))

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from models_app.learning.spelling import unknown_name
+from models_app.models import Deployment, ModelVersion, RegisteredModel, TrainingSnapshot
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """The members of a body; one that is unknown is refused by name."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            unknown = [name for name in data if name not in self.fields]
+            if unknown:
+                raise serializers.ValidationError(
+                    {
+                        name[:80]: [
+                            serializers.ErrorDetail(
+                                unknown_name("member", name, self.fields), code="unknown_member"
+                            )
+                        ]
+                        for name in unknown[:100]
+                    }
+                )
+        return super().to_internal_value(data)
+
+
+class PromotionRequest(StrictSerializer):
+    version = serializers.IntegerField(min_value=1)
+    expected_generation = serializers.IntegerField(required=False, min_value=0)
+    reason = serializers.CharField(max_length=1000)
+    override = serializers.BooleanField(default=False)
+
+
+class RollbackRequest(StrictSerializer):
+    to = serializers.IntegerField(required=False, min_value=1)
+    reason = serializers.CharField(max_length=1000)
+
+
+class FeatureSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(["number", "category", "text", "boolean", "datetime"])
+    required = serializers.BooleanField()  # type: ignore[assignment]
+    categories = serializers.ListField(child=serializers.CharField(), required=False)
+
+
+class ModelSerializer(serializers.ModelSerializer[RegisteredModel]):
+    """A model as it serves: classes and features are the champion's, once there is one."""
+
+    version = serializers.IntegerField(
+        source="champion.number", default=None, allow_null=True, read_only=True
+    )
+    classes = serializers.SerializerMethodField()
+    features = serializers.SerializerMethodField()
+    metric_at_promotion = serializers.SerializerMethodField()
+    live_metric = serializers.SerializerMethodField()
+
+    class Meta:
+        model = RegisteredModel
+        fields = (
+            "name", "task", "target", "classes", "metric", "features", "public", "version",
+            "generation", "metric_at_promotion", "live_metric", "retrain", "promotion", "feedback",
+        )  # fmt: skip
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_classes(self, model: RegisteredModel) -> Any:
+        return model.champion.classes if model.champion else []
+
+    @extend_schema_field(FeatureSerializer(many=True))
+    def get_features(self, model: RegisteredModel) -> Any:
+        return model.champion.features if model.champion else model.features
+
+    def get_metric_at_promotion(self, model: RegisteredModel) -> float | None:
+        return model.champion.metrics.get(model.metric) if model.champion else None
+
+    def get_live_metric(self, _: RegisteredModel) -> float | None:
+        return None
+
+
+class SnapshotSerializer(serializers.ModelSerializer[TrainingSnapshot]):
+    class Meta:
+        model = TrainingSnapshot
+        fields = ("id", "digest", "rows", "feedback_rows")
+
+
+class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
+    aliases = serializers.SerializerMethodField()
+    snapshot = SnapshotSerializer(allow_null=True)
+
+    class Meta:
+        model = ModelVersion
+        fields = (
+            "number", "status", "aliases", "metrics", "mlflow_run_id", "snapshot",
+            "code_revision", "parameters", "runtime", "bundle_digest", "gate", "created_at",
+        )  # fmt: skip
+
+    def get_aliases(self, version: ModelVersion) -> list[str]:
+        aliases = version.registered_model.aliases.all()
+        return sorted(alias.alias for alias in aliases if alias.number == version.number)
+
+
+class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
+    version = serializers.IntegerField(source="version.number")
+    previous = serializers.IntegerField(source="previous.number", default=None, allow_null=True)
+    actor = serializers.CharField(source="actor.username")
+
+    class Meta:
+        model = Deployment
+        fields = (
+            "generation", "version", "previous", "action", "actor", "door", "reason",
+            "override", "at",
+        )  # fmt: skip
+
+
+class ProcessSerializer(serializers.Serializer[Any]):
+    host = serializers.CharField()
+    pid = serializers.IntegerField()
+    generation = serializers.IntegerField()
+    loaded_at = serializers.CharField(allow_null=True)
+
+
+class ReloadedSerializer(serializers.Serializer[Any]):
+    generation = serializers.IntegerField()
+    synced = serializers.BooleanField()
+    reason = serializers.CharField(help_text="Why MLflow was not asked; empty when it was.")
+    processes = ProcessSerializer(many=True)
+
+
+class PredictionRequest(StrictSerializer):
+    """For the API's description; `protocols.native` reads the body, which is on the hot path."""
+
+    instances = serializers.ListField(child=serializers.DictField(), max_length=1000)
+    subject = serializers.CharField(required=False, max_length=255)
+
+
+class WarningSerializer(serializers.Serializer[Any]):
+    code = serializers.ChoiceField(["unseen_category"])
+    attr = serializers.CharField()
+
+
+class PredictionSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    value = serializers.JSONField(help_text="A class as text, or a number in regression.")
+    probabilities = serializers.DictField(child=serializers.FloatField(), required=False)
+    warnings = WarningSerializer(many=True, required=False)
+
+
+class AnsweredSerializer(serializers.Serializer[Any]):
+    model = serializers.CharField()
+    version = serializers.IntegerField()
+    generation = serializers.IntegerField()
+    predictions = PredictionSerializer(many=True)

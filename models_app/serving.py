@@ -1,0 +1,148 @@
+"""Answer instances: the one function behind every door.
+
+check against the schema ──► the champion's bundle ──► one row logged for each ──► answer
+
+An answer that was given is in the log, so the rows are committed before `predict` returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from django.contrib.auth.models import User
+from django.db import DatabaseError
+from django.utils import timezone
+
+from models_app import following
+from models_app.following import Served
+from models_app.learning.answers import Answers
+from models_app.learning.schema import Problem
+from models_app.models import Prediction, new_id
+from models_app.refusals import (
+    InvalidInput,
+    ModelFailed,
+    NotFound,
+    NotReady,
+    TooMuch,
+    Unavailable,
+)
+
+MAX_INSTANCES = 1000
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What was answered, ready to be written as JSON; a prediction for each instance."""
+
+    model: str
+    version: int
+    generation: int
+    predictions: list[JsonObject]
+
+
+def registered(name: str) -> Served:
+    """The model of that name, whether anything serves or not. Raises NotFound."""
+    try:
+        return following.served()[name]
+    except KeyError:
+        raise NotFound(f"There is no model '{name[:63]}'.") from None
+
+
+def default_name() -> str:
+    """The name of the model behind the routes that name none. Raises NotReady without one."""
+    for served in following.served().values():
+        if served.is_default:
+            return served.name
+    raise NotReady("No model is declared as the default yet.")
+
+
+def predict(
+    name: str, instances: Sequence[object], *, client: User | None, subject: str = ""
+) -> Answered:
+    """Answer each instance with the champion of `name`, and log each answer.
+
+    Raises NotFound, NotReady, InvalidInput, TooMuch, InvalidInstances, ModelFailed or
+    Unavailable; then nothing is logged.
+    """
+    served = registered(name)
+    if served.bundle is None:
+        raise NotReady(f"Nothing serves '{name}' yet: no version was promoted, or none loads.")
+    if not instances:
+        raise InvalidInput([Problem("instances", "empty", "At least one instance is expected.")])
+    if len(instances) > MAX_INSTANCES:
+        raise TooMuch(
+            f"{len(instances)} instances were sent, {MAX_INSTANCES} are allowed at a time.",
+            code="too_many_instances",
+        )
+    schema = served.bundle.schema
+    schema.check(instances)
+    checked: Sequence[JsonObject] = instances  # type: ignore[assignment]
+    answers = served.bundle.answer(schema.columns(checked))
+    _refuse_unusable(served, answers)
+    predictions = _predictions(answers)
+    for instance, prediction in zip(checked, predictions, strict=True):
+        if unseen := schema.unseen(instance):
+            prediction["warnings"] = [
+                {"code": "unseen_category", "attr": feature} for feature in unseen
+            ]
+    _log(served, checked, predictions, client=client, subject=subject)
+    return Answered(served.name, served.number, served.generation, predictions)
+
+
+def _refuse_unusable(served: Served, answers: Answers) -> None:
+    numbers = answers.values if answers.probabilities is None else answers.probabilities
+    if numbers.dtype != object and not np.isfinite(numbers).all():
+        raise ModelFailed(f"{served.name} v{served.number} answered with NaN or infinity.")
+
+
+def _predictions(answers: Answers) -> list[JsonObject]:
+    values = answers.values.tolist()
+    if answers.probabilities is None:
+        return [{"id": str(new_id()), "value": value} for value in values]
+    rows = answers.probabilities.tolist()
+    return [
+        {
+            "id": str(new_id()),
+            "value": value,
+            "probabilities": dict(zip(answers.classes, row, strict=True)),
+        }
+        for value, row in zip(values, rows, strict=True)
+    ]
+
+
+def _log(
+    served: Served,
+    instances: Sequence[JsonObject],
+    predictions: Sequence[JsonObject],
+    *,
+    client: User | None,
+    subject: str,
+) -> None:
+    at = timezone.now()
+    rows = [
+        Prediction(
+            id=prediction["id"],
+            registered_model_id=served.model_id,
+            version_id=served.version_id,
+            generation=served.generation,
+            at=at,
+            input=instance,
+            value=prediction["value"],
+            probabilities=prediction.get("probabilities"),
+            subject=subject,
+            client=client,
+        )
+        for instance, prediction in zip(instances, predictions, strict=True)
+    ]
+    try:
+        Prediction.objects.bulk_create(rows)
+    except DatabaseError as error:
+        raise Unavailable(
+            "The prediction could not be logged, so it is not given; try again.",
+            code="log_unavailable",
+        ) from error

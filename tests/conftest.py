@@ -1,0 +1,49 @@
+"""Fixtures for all tests; rows are made by `tests.factories`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from rest_framework.test import APIClient
+
+from everlearn.authentication import KeyAuthentication
+from everlearn.keys import create_key
+
+KeyMaker = Callable[..., APIClient]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings_xdist_suffix() -> None:
+    """Each test process has a home, and so a database, of its own: no suffix is needed."""
+
+
+@pytest.fixture(autouse=True)
+def _forget_keys() -> Iterator[None]:
+    yield
+    KeyAuthentication.remembered.clear()
+
+
+@pytest.fixture
+def api() -> APIClient:
+    """A client that sends JSON and no key."""
+    return APIClient()
+
+
+@pytest.fixture
+def key(db: None) -> Callable[..., str]:
+    """key("read", "predict") makes an API key of those scopes, with an account of its own."""
+    return lambda *scopes: create_key(f"test-{uuid.uuid4().hex[:12]}", scopes)
+
+
+@pytest.fixture
+def client_with(key: Callable[..., str]) -> KeyMaker:
+    """client_with("promote") is a client that sends a key of those scopes."""
+
+    def make(*scopes: str) -> APIClient:
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {key(*scopes)}")
+        return client
+
+    return make

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+from django.db import connection
+
+from models_app import following, serving
+from models_app.following import Follower
+from models_app.models import RegisteredModel, WebProcess
+from tests.factories import LONG, make_champion, make_model, make_version
+
+UNKNOWN_DIGEST = "0" * 64
+
+
+def eventually(true: Callable[[], bool], *, within: float = 5.0) -> bool:
+    give_up = time.monotonic() + within
+    while time.monotonic() < give_up:
+        if true():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def generation(follower: Follower) -> int:
+    return follower.served()["leaves"].generation
+
+
+@pytest.mark.django_db
+class TestOneLook:
+    def test_a_model_serves_nothing_until_something_is_promoted(self) -> None:
+        make_version(make_model())
+        follower = Follower()
+
+        served = follower.served()["leaves"]
+
+        assert (served.bundle, served.generation, served.public) == (None, 0, True)
+        assert follower.degraded() == []
+
+    def test_an_unchanged_champion_is_not_loaded_again(self) -> None:
+        make_champion()
+        follower = Follower()
+
+        assert follower.served()["leaves"].bundle is follower.served()["leaves"].bundle
+
+    def test_a_changed_policy_is_seen_without_a_promotion(self) -> None:
+        model = make_model()
+        make_champion(model)
+        follower = Follower()
+        assert follower.served()["leaves"].public
+
+        RegisteredModel.objects.update(public=False)
+
+        assert not follower.served()["leaves"].public
+
+    def test_a_bundle_that_cannot_be_loaded_leaves_the_old_one_serving(self) -> None:
+        model = make_model()
+        make_champion(model)
+        follower = Follower()
+        follower.look()
+        broken = make_version(model, bundle_digest=UNKNOWN_DIGEST)
+        RegisteredModel.objects.update(champion=broken, generation=2)
+
+        served = follower.served()["leaves"]
+
+        assert (served.number, served.generation) == (1, 1)
+        assert served.bundle is not None
+        assert follower.degraded()[0].startswith("reload_failed")
+
+    def test_what_failed_is_forgotten_once_something_that_loads_is_promoted(self) -> None:
+        model = make_model()
+        first = make_champion(model)
+        follower = Follower()
+        broken = make_version(model, bundle_digest=UNKNOWN_DIGEST)
+        RegisteredModel.objects.update(champion=broken, generation=2)
+        follower.look()
+        assert follower.degraded()
+
+        RegisteredModel.objects.update(champion=first, generation=3)
+
+        assert generation(follower) == 3
+        assert follower.degraded() == []
+
+    def test_a_process_that_never_loaded_anything_is_not_ready(self) -> None:
+        broken = make_version(make_model(), bundle_digest=UNKNOWN_DIGEST)
+        RegisteredModel.objects.update(champion=broken, generation=1)
+        follower = Follower()
+
+        assert follower.served()["leaves"].bundle is None
+        assert len(follower.degraded()) == 1
+
+    def test_the_last_three_versions_stay_loaded(self) -> None:
+        model = make_model()
+        first = make_champion(model)
+        follower = Follower()
+        bundle = follower.served()["leaves"].bundle
+        make_champion(model, turned=True)
+        follower.look()
+
+        RegisteredModel.objects.update(champion=first, generation=3)
+
+        assert follower.served()["leaves"].bundle is bundle
+
+    def test_a_retired_model_is_no_longer_served(self) -> None:
+        model = make_model()
+        make_champion(model)
+        follower = Follower()
+        assert "leaves" in follower.served()
+
+        RegisteredModel.objects.update(retired_at=model.created_at)
+
+        assert "leaves" not in follower.served()
+
+
+@pytest.fixture
+def follower() -> Iterator[Follower]:
+    """Another process's follower, its thread running."""
+    running = Follower()
+    running.start()
+    yield running
+    running.stop()
+
+
+def answered_by(answers: list[tuple[int, int, str]], number: int) -> bool:
+    return bool(answers) and answers[-1][1] == number
+
+
+@pytest.mark.django_db(transaction=True)
+class TestTheThread:
+    def test_a_promotion_is_served_within_a_second(self, follower: Follower) -> None:
+        model = make_model()
+        make_champion(model)
+
+        assert eventually(lambda: "leaves" in follower.served() and generation(follower) == 1)
+        make_champion(model, turned=True)
+        started = time.monotonic()
+        assert eventually(lambda: generation(follower) == 2)
+        assert time.monotonic() - started < 1
+
+    def test_it_says_what_it_has_loaded_and_leaves_when_it_stops(self, follower: Follower) -> None:
+        make_champion()
+
+        assert eventually(
+            lambda: any(
+                row.generations.get("leaves", {}).get("generation") == 1
+                for row in WebProcess.objects.filter(pid=os.getpid())
+            )
+        )
+        follower.stop()
+        assert not WebProcess.objects.exists()
+
+    def test_it_survives_a_database_that_is_away(self, follower: Follower) -> None:
+        make_champion()
+        assert eventually(lambda: "leaves" in follower.served() and generation(follower) == 1)
+        table, away = RegisteredModel._meta.db_table, "models_app_away"
+
+        with connection.cursor() as cursor:
+            cursor.execute(f'ALTER TABLE "{table}" RENAME TO "{away}"')
+        try:
+            assert eventually(lambda: any("database" in why for why in follower.degraded()))
+            assert generation(follower) == 1
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(f'ALTER TABLE "{away}" RENAME TO "{table}"')
+
+        assert eventually(lambda: follower.degraded() == [])
+        assert not follower.stalled()
+
+    def test_no_request_fails_while_versions_change(self) -> None:
+        model = make_model()
+        make_champion(model)
+        following.start()
+        answers: list[tuple[int, int, str]] = []
+        failures: list[Exception] = []
+        stop = threading.Event()
+
+        def ask() -> None:
+            try:
+                while not stop.is_set():
+                    answered = serving.predict("leaves", [LONG], client=None)
+                    value = answered.predictions[0]["value"]
+                    answers.append((answered.generation, answered.version, value))
+            except Exception as error:  # noqa: BLE001
+                failures.append(error)
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        try:
+            for thread in threads:
+                thread.start()
+            for turned in (True, False, True):
+                version = make_champion(model, turned=turned)
+                assert eventually(partial(answered_by, answers, version.number))
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+            following.stop()
+
+        assert failures == []
+        expected = {1: "oak", 2: "elm", 3: "oak", 4: "elm"}
+        assert all(value == expected[version] for _, version, value in answers)
+        assert all(generation == version for generation, version, _ in answers)
