@@ -1,0 +1,191 @@
+"""One attempt at a run: snapshot, version, verdict, promotion, each kept before the next."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+from django.utils import timezone
+
+from feedback_app import judging, retraining, snapshots
+from feedback_app.models import RetrainingRun
+from feedback_app.secrecy import without_secrets
+from models_app import datasets, promotion, training
+from models_app.actors import system_user
+from models_app.models import Deployment, ModelVersion, RegisteredModel, TrainingSnapshot
+from models_app.refusals import Refused, Unavailable
+from models_app.registry import RegistryAway
+
+logger = logging.getLogger(__name__)
+
+Status = RetrainingRun.Status
+STATUS_OF_VERDICT = {
+    "PROMOTE": Status.SUCCEEDED,
+    "HOLD": Status.HELD,
+    "REJECT": Status.REJECTED,
+}
+# What may go better the next time; anything else would only fail again.
+PASSING = (RegistryAway, Unavailable, DatabaseError, OSError)
+
+
+class LeaseLost(Exception):
+    """The run was cancelled or belongs to another attempt; nothing may be written any more."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A claimed run, and the token without which none of its writes counts."""
+
+    run: RetrainingRun
+    token: int
+
+    def write(self, **values: Any) -> None:
+        """Store what was reached. Raises LeaseLost."""
+        held = RetrainingRun.objects.filter(
+            pk=self.run.pk, attempts=self.token, status=Status.RUNNING
+        )
+        if not held.update(**values):
+            raise LeaseLost(f"{self.run}: attempt {self.token} lost its lease")
+        for name, value in values.items():
+            setattr(self.run, name, value)
+
+    def progress(self, step: str, done: int, total: int) -> None:
+        """Say how far the run is. Raises LeaseLost."""
+        self.write(step=step[:64], done=done, total=total)
+
+
+def carry_out(run: RetrainingRun, token: int) -> str:
+    """Take a claimed run to its verdict, or to the error that ends or postpones it.
+
+    Returns a sentence for the log. The champion changes only by a promotion at the end.
+    """
+    attempt = Attempt(run, token)
+    try:
+        _advance(attempt)
+    except LeaseLost as lost:
+        return str(lost)
+    except PASSING as error:
+        retraining.retry_or_fail(run.pk, token, _named(error))
+    except MemoryError:
+        # No more than the loss of this process; whether it is tried again, the parent decides.
+        raise
+    except Exception as error:
+        logger.exception("%s failed", run)
+        retraining.fail(run.pk, token, _named(error))
+    run.refresh_from_db()
+    return f"{run}: {run.status} {run.error}".strip()
+
+
+def _advance(attempt: Attempt) -> None:
+    run = attempt.run
+    snapshot = run.snapshot or _freeze(attempt)
+    version = run.version or _train(attempt, snapshot)
+    if not run.verdict:
+        _judge(attempt, version, snapshot)
+    refusal = _promote_if_wanted(run, version)
+    attempt.write(
+        status=STATUS_OF_VERDICT[run.verdict],
+        ended_at=timezone.now(),
+        leased_until=None,
+        step="",
+        done=0,
+        total=0,
+        error=refusal,
+    )
+
+
+def _freeze(attempt: Attempt) -> TrainingSnapshot:
+    run = attempt.run
+    model = run.registered_model
+    attempt.progress("data", 0, 1)
+    base = datasets.read_table(run.data or model.data)
+    attempt.progress("snapshot", 0, 1)
+    # Up to the start, from which on feedback counts towards the next run.
+    snapshot = snapshots.freeze(model, base=base, up_to=run.started_at or timezone.now())
+    attempt.write(snapshot=snapshot)
+    return snapshot
+
+
+def _train(attempt: Attempt, snapshot: TrainingSnapshot) -> ModelVersion:
+    run = attempt.run
+    frozen = snapshots.load(snapshot, champion=_champion(run))
+    version = training.train(
+        run.registered_model,
+        train=frozen.train,
+        unseen=frozen.unseen,
+        snapshot=snapshot,
+        run_id=run.pk,
+        seed=_seed(snapshot),
+        on_progress=attempt.progress,
+    )
+    try:
+        attempt.write(version=version, mlflow_run_id=version.mlflow_run_id)
+    except LeaseLost:
+        ModelVersion.objects.filter(pk=version.pk).update(status=ModelVersion.Status.REJECTED)
+        raise
+    return version
+
+
+def _judge(attempt: Attempt, version: ModelVersion, snapshot: TrainingSnapshot) -> None:
+    attempt.progress("gate", 0, 1)
+    # Asked now: another version may have been promoted while this one was being trained.
+    champion = _champion(attempt.run)
+    frozen = snapshots.load(snapshot, champion=champion)
+    report = judging.judge(version, champion=champion, frozen=frozen, seed=_seed(snapshot))
+    version.gate = report
+    if report["verdict"] == "REJECT":
+        version.status = ModelVersion.Status.REJECTED
+    version.save(update_fields=["gate", "status"])
+    attempt.write(verdict=report["verdict"])
+
+
+def _promote_if_wanted(run: RetrainingRun, version: ModelVersion) -> str:
+    """Promote where somebody or a policy asked for it; returns why that was refused, or ""."""
+    wish = _wish(run)
+    if run.verdict != "PROMOTE" or wish is None:
+        return ""
+    actor, door, reason = wish
+    try:
+        promotion.promote(version, actor=actor, door=door, reason=reason)
+    except (Refused, PermissionDenied) as refusal:
+        logger.warning("%s not promoted: %s", version, refusal)
+        return f"not promoted: {refusal}"[: retraining.LONGEST_ERROR]
+    return ""
+
+
+def _wish(run: RetrainingRun) -> tuple[User, Deployment.Door, str] | None:
+    """Who wants the version promoted, through which door, and why."""
+    policy = Deployment.Door.POLICY
+    if _champion(run) is None:
+        return system_user("everlearn"), policy, "The first servable version has no rival."
+    if run.promote:
+        return run.requested_by, Deployment.Door.CLI, run.reason or f"Asked for with {run}."
+    if run.registered_model.promotion.get("mode") == "auto":
+        return system_user("everlearn"), policy, "The gate said PROMOTE and the mode is auto."
+    return None
+
+
+def _champion(run: RetrainingRun) -> ModelVersion | None:
+    return RegisteredModel.objects.get(pk=run.registered_model_id).champion
+
+
+def _seed(snapshot: TrainingSnapshot) -> int:
+    """The same rows are learnt from in the same way."""
+    return int(snapshot.digest[:7], 16)
+
+
+def _named(error: Exception) -> str:
+    """One line: a code, and what happened."""
+    code = type(error).__name__
+    if isinstance(error, Refused):
+        code = error.code
+    elif isinstance(error, RegistryAway):
+        code = "registry_away"
+    elif isinstance(error, datasets.DataRefused):
+        code = "data_refused"
+    message = " ".join(str(error).split()) or "no more was said"
+    return without_secrets(f"{code}: {message}")

@@ -1,0 +1,219 @@
+"""Take feedback in: who may say it, whether it makes sense, what becomes of it, stored.
+
+One word or ten thousand go the same way, and each is stored whatever the others are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError
+
+from feedback_app import screening
+from feedback_app.durability import flushed
+from feedback_app.models import Feedback
+from models_app.learning.kinds import category_text
+from models_app.learning.schema import MAX_PROBLEMS, Problem
+from models_app.models import Prediction, RegisteredModel
+from models_app.refusals import InvalidInput, NotFound, Refused, TooMuch
+
+# One word stored, or why it was not.
+Outcome = Feedback | Refused | PermissionDenied
+
+MAX_WORDS = 10_000
+LONGEST_CLASS = 255
+CLASS_LENGTHS = range(1, LONGEST_CLASS + 1)
+LARGEST = 1.7e308
+STORED_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What somebody says the right answer is: to a prediction, or to features of their own."""
+
+    value: object
+    prediction: UUID | None = None
+    model: str = ""
+    features: Mapping[str, Any] | None = None
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who says it: a user, or a passer-by known by address only."""
+
+    user: User | None
+    address: str = ""
+
+    @property
+    def source(self) -> str:
+        """What feedback counts by: one standing word each on a prediction."""
+        return f"user:{self.user.username}" if self.user else f"address:{self.address}"
+
+    @property
+    def trusted(self) -> bool:
+        """Whether nobody needs to look at what they say: they could accept it themselves."""
+        return self.may("feedback_app.review_feedback")
+
+    def may(self, permission: str) -> bool:
+        return self.user is not None and self.user.has_perm(permission)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The predictions and models that some words are about."""
+
+    predictions: Mapping[UUID, Prediction]
+    models: Mapping[str, RegisteredModel]
+
+    @classmethod
+    def to(cls, words: Sequence[Word]) -> Known:
+        """Looked up in two queries, however many words there are."""
+        predictions = Prediction.objects.filter(
+            pk__in={word.prediction for word in words if word.prediction},
+            registered_model__retired_at=None,
+        ).select_related("registered_model__champion")
+        models = RegisteredModel.objects.filter(
+            name__in={word.model for word in words}, retired_at=None
+        ).select_related("champion")
+        return cls(
+            {found.pk: found for found in predictions}, {found.name: found for found in models}
+        )
+
+
+def record(word: Word, *, speaker: Speaker) -> Feedback:
+    """Store one word of feedback. Raises NotFound, PermissionDenied or InvalidInput."""
+    (outcome,) = record_many([word], speaker=speaker)
+    if not isinstance(outcome, Feedback):
+        raise outcome
+    return outcome
+
+
+def record_many(words: Sequence[Word], *, speaker: Speaker) -> list[Outcome]:
+    """Store the words that can be, and say of each, in order, what became of it.
+
+    A second word of one source about a prediction supersedes the first. What is returned is
+    on the disk. Raises TooMuch for more than 10,000.
+    """
+    if len(words) > MAX_WORDS:
+        raise TooMuch(f"{len(words)} items were sent, {MAX_WORDS} are allowed at a time.")
+    known = Known.to(words)
+    outcomes = [_draft_or_refusal(word, known, speaker) for word in words]
+    drafts = [outcome for outcome in outcomes if isinstance(outcome, Feedback)]
+    screening.screen(drafts, trusted=speaker.trusted)
+    try:
+        _store(drafts, speaker.source)
+    except IntegrityError:
+        # The same source spoke about the same prediction meanwhile: now that one is seen.
+        _store(drafts, speaker.source)
+    return outcomes
+
+
+def _draft_or_refusal(word: Word, known: Known, speaker: Speaker) -> Outcome:
+    try:
+        return _draft(word, known, speaker)
+    except (Refused, PermissionDenied) as refusal:
+        return refusal
+
+
+def _draft(word: Word, known: Known, speaker: Speaker) -> Feedback:
+    if (word.prediction is None) == (word.features is None):
+        detail = "Give the id of a prediction, or a model with features: one of the two."
+        raise _invalid("prediction", "required", detail)
+    if word.prediction is not None:
+        prediction = _prediction(word.prediction, known, speaker)
+        model, features = prediction.registered_model, prediction.input
+    else:
+        prediction, model, features = None, _model(word.model, known, speaker), word.features
+        if problems := list(islice(model.schema.problems(features, "features"), MAX_PROBLEMS)):
+            raise InvalidInput(problems)
+    return Feedback(
+        registered_model=model,
+        prediction=prediction,
+        features=features,
+        value=_value(model, word.value),
+        comment=word.comment,
+        source=speaker.source,
+        given_by=speaker.user,
+    )
+
+
+def _prediction(pk: UUID, known: Known, speaker: Speaker) -> Prediction:
+    """The prediction, if it is the speaker's to judge; else it is as if there were none."""
+    found = known.predictions.get(pk)
+    if found is None or not (_own(found, speaker) or speaker.may("models_app.view_prediction")):
+        raise NotFound(f"There is no prediction {pk}.", attr="prediction")
+    if not found.registered_model.public and not speaker.may("feedback_app.add_feedback"):
+        raise _not_allowed(speaker, f"There is no prediction {pk}.", "prediction")
+    return found
+
+
+def _own(prediction: Prediction, speaker: Speaker) -> bool:
+    if prediction.client_id is None:
+        return True
+    return speaker.user is not None and prediction.client_id == speaker.user.pk
+
+
+def _model(name: str, known: Known, speaker: Speaker) -> RegisteredModel:
+    found = known.models.get(name)
+    absent = f"There is no model {name[:63]!r}."
+    if found is None:
+        raise NotFound(absent, attr="model")
+    if not found.public and not speaker.may("feedback_app.add_feedback"):
+        raise _not_allowed(speaker, absent, "model")
+    return found
+
+
+def _not_allowed(speaker: Speaker, absent: str, attr: str) -> NotFound | PermissionDenied:
+    """To a passer-by what is private does not exist."""
+    if speaker.user is None:
+        return NotFound(absent, attr=attr)
+    return PermissionDenied("Giving feedback on this model needs the scope feedback.")
+
+
+def _value(model: RegisteredModel, value: object) -> str | float:
+    """The answer as it is stored: a class as text, or a number."""
+    if model.task == RegisteredModel.Task.REGRESSION:
+        if type(value) in (int, float) and -LARGEST <= value <= LARGEST:  # type: ignore[operator]
+            return float(value)  # type: ignore[arg-type]
+        raise _invalid("value", "invalid_type", "A finite number is expected.")
+    if isinstance(value, str | int) and len(text := category_text(value)) in CLASS_LENGTHS:
+        return text
+    raise _invalid(
+        "value",
+        "invalid_type",
+        f"A class is expected: a string of 1 to {LONGEST_CLASS} characters, an integer or a "
+        "boolean.",
+    )
+
+
+def _invalid(attr: str, code: str, detail: str) -> InvalidInput:
+    return InvalidInput([Problem(attr, code, detail)])
+
+
+def _store(drafts: Iterable[Feedback], source: str) -> None:
+    """Write the drafts, each superseding what the source had said before of its prediction."""
+    with flushed():
+        about = [draft.prediction_id for draft in drafts if draft.prediction_id]
+        earlier = list(
+            Feedback.objects.select_for_update()
+            .filter(prediction__in=about, source=source)
+            .exclude(status=Feedback.Status.SUPERSEDED)
+        )
+        standing = {word.prediction_id: word for word in earlier}
+        for draft in drafts:
+            if draft.prediction_id is None:
+                continue
+            if before := standing.get(draft.prediction_id):
+                before.status, before.superseded_by = Feedback.Status.SUPERSEDED, draft
+            standing[draft.prediction_id] = draft
+        # First the old words give way: only one of a source may stand at any moment.
+        superseded = [word for word in earlier if word.status == Feedback.Status.SUPERSEDED]
+        Feedback.objects.bulk_update(superseded, ["status", "superseded_by"])
+        Feedback.objects.bulk_create(drafts, batch_size=STORED_AT_ONCE)

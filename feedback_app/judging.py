@@ -1,0 +1,57 @@
+"""Put the gate's question: is this version better than what serves, on rows that neither saw?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, cast
+
+from feedback_app.snapshots import Frozen
+from models_app import bundles
+from models_app.learning import evaluation, gate, tables
+from models_app.learning.answers import Answers
+from models_app.learning.rows import digest_rows
+from models_app.learning.tables import Task
+from models_app.models import ModelVersion
+
+
+def judge(
+    version: ModelVersion, *, champion: ModelVersion | None, frozen: Frozen, seed: int
+) -> dict[str, Any]:
+    """The gate's report on `version` against `champion`, as `ModelVersion.gate` keeps it.
+
+    Raises BundleRefused when either cannot be loaded, ValueError when the metric cannot be
+    computed from their answers.
+    """
+    model, rows = version.registered_model, frozen.unseen
+    task = cast("Task", model.task)
+    instances = tables.instances_of(rows, model.schema)
+    targets = tables.targets_of(rows[model.target], task)
+    trained_on = tables.targets_of(frozen.train[model.target], task)
+    verdict = gate.judge(
+        metric=model.metric,
+        task=task,
+        targets=targets,
+        is_golden=frozen.is_golden,
+        challenger=_answers(version, instances),
+        champion=_answers(champion, instances) if champion else None,
+        constant=evaluation.constant_answers(trained_on, len(rows), task, version.classes),
+        policy=_policy(model.promotion),
+        seed=seed,
+    )
+    return {
+        "verdict": verdict.verdict,
+        "against": champion.number if champion else None,
+        "rows": len(rows),
+        "rows_digest": digest_rows(instances, targets.tolist()),
+        "checks": [asdict(check) for check in verdict.checks],
+    }
+
+
+def _answers(version: ModelVersion, instances: list[dict[str, Any]]) -> Answers:
+    bundle = bundles.load(version.bundle_digest)
+    return bundle.answer(bundle.schema.columns(instances))
+
+
+def _policy(promotion: dict[str, Any]) -> gate.Policy:
+    given = {name: promotion[name] for name in ("margin", "min_rows") if name in promotion}
+    return gate.Policy(**given)

@@ -1,0 +1,66 @@
+"""`manage.py apply [FILE] [--plan] [--train] [--prune]`: make the database agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management.base import CommandError, CommandParser
+
+from feedback_app import retraining
+from feedback_app.following_runs import wait_for_runs
+from feedback_app.models import RetrainingRun
+from models_app import applying, declaration
+from models_app.management.acting import ActingCommand
+from models_app.models import RegisteredModel
+
+
+class Command(ActingCommand):
+    help = "Make the database agree with the declared models. The file wins for what it names."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("file", nargs="?", type=Path, help="default: EVERLEARN_MODELS")
+        parser.add_argument(
+            "--plan", action="store_true", help="only print; exit 2 when it differs"
+        )
+        parser.add_argument("--train", action="store_true", help="train what is new or changed")
+        parser.add_argument("--prune", action="store_true", help="retire what is not named")
+
+    def act(self, actor: User, **options: Any) -> None:
+        path: Path = options["file"] or settings.EVERLEARN_MODELS
+        try:
+            declared = declaration.read(path)
+            changes = applying.plan(declared, path, prune=options["prune"])
+        except (declaration.DeclarationRefused, applying.PlanRefused) as refusal:
+            raise CommandError(str(refusal)) from refusal
+        for line in (line for change in changes for line in change.lines()):
+            self.stdout.write(line)
+        if not changes:
+            self.stdout.write(f"Nothing to change: the database agrees with {path}.")
+        if options["plan"]:
+            raise SystemExit(2 if changes else 0)
+        applying.apply(changes)
+        if options["train"]:
+            self._train(actor, list(declared.models))
+
+    def _train(self, actor: User, names: list[str]) -> None:
+        stored = RegisteredModel.objects.in_bulk(names, field_name="name")
+        outdated = [
+            model
+            for model in (stored[name] for name in names)
+            if not model.versions.exclude(bundle_digest="").filter(recipe=model.recipe).exists()
+        ]
+        runs = [
+            retraining.request(
+                model, actor=actor, trigger=RetrainingRun.Trigger.MANUAL, reason="declared"
+            )[0]
+            for model in outdated
+        ]
+        failed = [
+            run for run in wait_for_runs(runs, self.stdout) if run.status == run.Status.FAILED
+        ]
+        if failed:
+            raise CommandError("; ".join(f"{run}: {run.error}" for run in failed))

@@ -1,0 +1,156 @@
+"""What comes back: feedback on predictions, and the retraining runs that learn from it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from models_app.models import (
+    ModelVersion,
+    Prediction,
+    RegisteredModel,
+    TrainingSnapshot,
+    new_id,
+)
+
+
+class Feedback(models.Model):
+    """What somebody says the right answer was. Values change by superseding, never in place."""
+
+    class Status(models.TextChoices):
+        ACCEPTED = "accepted"
+        PENDING = "pending"
+        QUARANTINED = "quarantined"
+        REJECTED = "rejected"
+        SUPERSEDED = "superseded"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    registered_model = models.ForeignKey(
+        RegisteredModel, on_delete=models.PROTECT, related_name="+"
+    )
+    prediction = models.ForeignKey(
+        Prediction, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    features = models.JSONField(help_text="The instance that was judged.")
+    value = models.JSONField(help_text="The right answer: a class as text, or a number.")
+    status = models.CharField(max_length=16, choices=Status)
+    reasons = models.JSONField(default=list, blank=True)
+    comment = models.CharField(max_length=2000, blank=True)
+    source = models.CharField(max_length=255, help_text="A key, a user or an address.")
+    given_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+    )
+    superseded_by = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    snapshots = models.ManyToManyField(TrainingSnapshot, blank=True, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name_plural = "feedback"
+        indexes = (models.Index(fields=("registered_model", "status", "at")),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("prediction", "source"),
+                condition=~Q(status="superseded") & Q(prediction__isnull=False),
+                name="one_standing_word_a_source",
+            ),
+        )
+        permissions = (("review_feedback", "Can accept or reject feedback"),)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class RetrainingRun(models.Model):
+    """One retraining, from request to verdict. The rows are the queue; django-q2 wakes it."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        REJECTED = "rejected"
+        HELD = "held"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    class Trigger(models.TextChoices):
+        MANUAL = "manual"
+        SCHEDULE = "schedule"
+        FEEDBACK = "feedback"
+
+    ACTIVE = (Status.QUEUED, Status.RUNNING)
+
+    registered_model = models.ForeignKey(
+        RegisteredModel, on_delete=models.PROTECT, related_name="+"
+    )
+    status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED)
+    trigger = models.CharField(max_length=16, choices=Trigger)
+    reason = models.CharField(max_length=1000, blank=True)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    data = models.CharField(max_length=1000, blank=True, help_text="Instead of the declared data.")
+    promote = models.BooleanField(default=False, help_text="Promote when the gate says PROMOTE.")
+    attempts = models.PositiveIntegerField(default=0, help_text="Doubles as the fencing token.")
+    leased_until = models.DateTimeField(null=True, blank=True)
+    not_before = models.DateTimeField(default=timezone.now)
+    step = models.CharField(max_length=64, blank=True)
+    done = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(default=0)
+    snapshot = models.ForeignKey(
+        TrainingSnapshot, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    version = models.ForeignKey(
+        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    verdict = models.CharField(max_length=8, blank=True)
+    mlflow_run_id = models.CharField(max_length=64, blank=True)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-pk",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("registered_model",),
+                condition=Q(status__in=("queued", "running")),
+                name="one_active_run_a_model",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"run {self.pk} of {self.registered_model}"
+
+    @property
+    def active(self) -> bool:
+        """Whether this run is still queued or running."""
+        return self.status in self.ACTIVE
+
+    def claim(self, *, lease: timedelta) -> bool:
+        """Take this run for the calling worker; False while another holds the lease."""
+        # The queue delivers at least once, so only a conditional UPDATE makes two workers
+        # train once; counted before work begins, since a killed worker cannot report.
+        now = timezone.now()
+        free = Q(status=self.Status.QUEUED, not_before__lte=now) | Q(
+            status=self.Status.RUNNING, leased_until__lt=now
+        )
+        taken = RetrainingRun.objects.filter(free, pk=self.pk).update(
+            status=self.Status.RUNNING,
+            started_at=Coalesce("started_at", now),
+            leased_until=now + lease,
+            attempts=F("attempts") + 1,
+        )
+        return taken == 1

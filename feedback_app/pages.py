@@ -1,0 +1,99 @@
+"""The small form under an answer: was this right?"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django import forms
+from django.core import signing
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_POST
+
+from feedback_app import intake
+from feedback_app.models import Feedback
+from models_app import pages
+from models_app.bundles import Bundle
+from models_app.following import Served
+from models_app.forms import InstanceForm
+from models_app.models import Prediction
+from models_app.refusals import NotFound, Refused
+
+LEARNT = "Thank you. The next training learns from it."
+LOOKED_AT = "Thank you. A person looks at it before the model learns from it."
+
+
+class WordForm(forms.Form):
+    """Either "yes, it was right", or what the right answer is."""
+
+    right = forms.BooleanField(required=False)
+    value = forms.CharField(required=False, strip=False, max_length=intake.LONGEST_CLASS)
+    comment = forms.CharField(required=False, max_length=2000)
+
+    def said(self, prediction: Prediction) -> str | float:
+        """The right answer; a number where the model answers with numbers."""
+        if self.cleaned_data["right"]:
+            answered: str | float = prediction.value
+            return answered
+        value: str = self.cleaned_data["value"]
+        if isinstance(prediction.value, str):
+            return value
+        try:
+            return float(value)
+        except ValueError:
+            return value
+
+
+@require_POST
+@pages.model_page("feedback_app.add_feedback")
+def give_feedback(request: HttpRequest, served: Served, bundle: Bundle) -> HttpResponse:
+    prediction = _shown(request, served)
+    form = WordForm(request.POST)
+    if form.is_valid():
+        said, comment = form.said(prediction), form.cleaned_data["comment"]
+        word = intake.Word(value=said, prediction=prediction.pk, comment=comment)
+        user = pages.signed_in(request)
+        speaker = intake.Speaker(user=user, address=request.META["REMOTE_ADDR"])
+        try:
+            feedback = intake.record(word, speaker=speaker)
+        except NotFound as refusal:
+            raise Http404(refusal.detail) from None
+        except Refused as refusal:
+            form.add_error("value", refusal.detail)
+        else:
+            accepted = feedback.status == Feedback.Status.ACCEPTED
+            thanks = LEARNT if accepted else LOOKED_AT
+            return _show(request, served, bundle, prediction, thanks=thanks)
+    return _show(request, served, bundle, prediction, word_form=form)
+
+
+def _shown(request: HttpRequest, served: Served) -> Prediction:
+    """The prediction that our own page showed to the one who sends this."""
+    try:
+        shown = signing.loads(request.POST.get("answer", ""), salt=pages.SIGNED_FOR)
+    except signing.BadSignature:
+        raise Http404("This form did not come from an answer of ours.") from None
+    predictions = Prediction.objects.select_related("version")
+    return get_object_or_404(predictions, pk=UUID(shown), registered_model_id=served.model_id)
+
+
+def _show(
+    request: HttpRequest,
+    served: Served,
+    bundle: Bundle,
+    prediction: Prediction,
+    *,
+    thanks: str = "",
+    word_form: WordForm | None = None,
+) -> HttpResponse:
+    """The same page again, as it was when it gave the answer."""
+    return pages.show(
+        request,
+        served,
+        bundle,
+        InstanceForm.showing(bundle.schema, prediction.input),
+        answer=pages.Answer.logged(prediction),
+        thanks=thanks,
+        word_form=word_form,
+        status=400 if word_form else 200,
+    )

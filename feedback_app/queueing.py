@@ -1,0 +1,38 @@
+"""The only callers of django-q's `async_task`.
+
+A mistyped option of `async_task` would silently become an argument of the task. A message
+holds a run's id at most and may be lost or arrive twice: the rows say what is to be done.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django_q.tasks import async_task
+
+# A run that ends itself at its time limit must not be interrupted by the queue first.
+OVERTIME = 60
+PULSE_TIMEOUT = 30
+
+
+def wake(run_id: int) -> None:
+    """Have a worker look at a run, now."""
+    async_task(
+        "feedback_app.tasks.execute_retraining",
+        run_id,
+        task_name=f"run-{run_id}",
+        group="retraining",
+        timeout=settings.EVERLEARN_RUN_TIMEOUT + OVERTIME,
+        ack_failure=True,
+    )
+
+
+def put_pulse() -> None:
+    """Send a pulse through the queue; that it arrives shows that the cluster works."""
+    async_task(
+        "feedback_app.tasks.pulse",
+        task_name="pulse",
+        group="pulse",
+        timeout=PULSE_TIMEOUT,
+        save=False,
+        ack_failure=True,
+    )

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from feedback_app.models import Feedback, RetrainingRun
+from models_app.models import Prediction
+from models_app.serializers import SnapshotSerializer, StrictSerializer
+
+
+class FeedbackRequest(StrictSerializer):
+    """The right answer, to a prediction or to features of one's own."""
+
+    prediction = serializers.UUIDField(required=False)
+    model = serializers.CharField(required=False, max_length=63)
+    features = serializers.DictField(required=False)
+    value = serializers.JSONField(help_text="A class, or a number in regression.")
+    comment = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+
+
+class FeedbackSerializer(serializers.ModelSerializer[Feedback]):
+    model = serializers.CharField(source="registered_model.name")
+
+    class Meta:
+        model = Feedback
+        fields = (
+            "id", "status", "reasons", "prediction", "model", "features", "value", "comment",
+            "superseded_by", "at",
+        )  # fmt: skip
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    attr = serializers.CharField(allow_null=True)
+
+
+class FeedbackResultSerializer(serializers.Serializer[Any]):
+    """What became of one item: its id and status, or its errors."""
+
+    index = serializers.IntegerField()
+    code = serializers.IntegerField(help_text="The HTTP status that it would have had alone.")
+    id = serializers.UUIDField(required=False)
+    status = serializers.ChoiceField(Feedback.Status.choices, required=False)
+    errors = ErrorSerializer(many=True, required=False)  # type: ignore[assignment]
+
+
+class FeedbackResultsSerializer(serializers.Serializer[Any]):
+    results = FeedbackResultSerializer(many=True)
+
+
+class FeedbackFilter(serializers.Serializer[Any]):
+    model = serializers.CharField(required=False)
+    status = serializers.ChoiceField(Feedback.Status.choices, required=False)
+    since = serializers.DateTimeField(required=False)
+
+
+class RunFilter(serializers.Serializer[Any]):
+    model = serializers.CharField(required=False)
+    status = serializers.ChoiceField(RetrainingRun.Status.choices, required=False)
+
+
+class RetrainRequest(StrictSerializer):
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=1000)
+    data = serializers.CharField(required=False, max_length=1000)  # type: ignore[assignment]
+
+
+class RunStartedSerializer(serializers.ModelSerializer[RetrainingRun]):
+    run = serializers.IntegerField(source="pk")
+
+    class Meta:
+        model = RetrainingRun
+        fields = ("run", "status")
+
+
+class ProgressSerializer(serializers.Serializer[Any]):
+    step = serializers.CharField()
+    done = serializers.IntegerField()
+    total = serializers.IntegerField()
+
+
+class RunSerializer(serializers.ModelSerializer[RetrainingRun]):
+    model = serializers.CharField(source="registered_model.name")
+    progress = ProgressSerializer(source="*")
+    snapshot = SnapshotSerializer(allow_null=True)
+    version = serializers.IntegerField(source="version.number", default=None, allow_null=True)
+
+    class Meta:
+        model = RetrainingRun
+        fields = (
+            "id", "model", "status", "trigger", "reason", "attempts", "progress", "snapshot",
+            "version", "verdict", "mlflow_run_id", "error", "created_at", "started_at", "ended_at",
+        )  # fmt: skip
+
+    def to_representation(self, instance: RetrainingRun) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        return shown | {name: shown[name] or None for name in ("verdict", "mlflow_run_id", "error")}
+
+
+class LoggedPredictionSerializer(serializers.ModelSerializer[Any]):
+    """A prediction, what was said about it, and the training sets that this went into."""
+
+    model = serializers.CharField(source="registered_model.name")
+    version = serializers.IntegerField(source="version.number")
+    feedback = FeedbackSerializer(many=True)
+    snapshots = SnapshotSerializer(many=True)
+
+    class Meta:
+        model = Prediction
+        fields = (
+            "id", "model", "version", "generation", "at", "input", "value", "probabilities",
+            "subject", "feedback", "snapshots",
+        )  # fmt: skip

@@ -1,0 +1,26 @@
+"""What the queue runs. Each takes an id at most, and may arrive twice or not at all."""
+
+from __future__ import annotations
+
+from feedback_app import heartbeat, queueing, retraining, training_process, triggering
+
+
+def execute_retraining(run_id: int) -> str:
+    """Carry a queued run to its verdict. Safe to deliver twice."""
+    run = retraining.claim(run_id)
+    if run is None:
+        return f"run {run_id} is not free, or as many run as may"
+    training_process.supervise(run.pk, run.attempts)
+    run.refresh_from_db()
+    return f"{run}: {run.status}"
+
+
+def pulse() -> str:
+    """Ask for the runs that are due and wake those that wait. Safe to deliver twice."""
+    heartbeat.beat()
+    retraining.fail_spent_runs()
+    due = triggering.request_due_runs()
+    waiting = retraining.runs_to_wake()
+    for run_id in waiting:
+        queueing.wake(run_id)
+    return f"{len(due)} due, {len(waiting)} woken"

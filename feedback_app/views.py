@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, extend_schema
+from rest_framework import generics
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from feedback_app import intake, lists, retraining
+from feedback_app.models import Feedback, RetrainingRun
+from feedback_app.serializers import (
+    FeedbackFilter,
+    FeedbackRequest,
+    FeedbackResultsSerializer,
+    FeedbackSerializer,
+    LoggedPredictionSerializer,
+    RetrainRequest,
+    RunFilter,
+    RunSerializer,
+    RunStartedSerializer,
+)
+from models_app import serving
+from models_app.models import Prediction, RegisteredModel, TrainingSnapshot
+from models_app.pagination import Pages
+from models_app.refusals import NotFound
+from models_app.views import ActorRequest, find_model
+
+ONE_OR_MANY = PolymorphicProxySerializer(
+    component_name="FeedbackOneOrMany",
+    serializers=[FeedbackRequest, FeedbackRequest(many=True)],
+    resource_type_field_name=None,
+    many=False,
+)
+
+
+class FeedbackView(generics.ListAPIView[Feedback]):
+    """Feedback: anybody's on public models, clients' own to look at, all for readers."""
+
+    scope = "own"
+    serializer_class = FeedbackSerializer
+    pagination_class = Pages
+    ordering = ("-id",)
+
+    def open_to(self, request: Request) -> bool:
+        # Whether the model is public only the body tells; `intake` holds it to that.
+        return request.method == "POST"
+
+    def get_queryset(self) -> QuerySet[Feedback]:
+        user = self.request.user
+        asked = _checked(FeedbackFilter, self.request.query_params)
+        found = Feedback.objects.select_related("registered_model").filter(
+            Q() if user.has_perm("feedback_app.view_feedback") else Q(given_by_id=user.pk)
+        )
+        names = {"model": "registered_model__name", "status": "status", "since": "at__gte"}
+        return found.filter(**{names[name]: value for name, value in asked.items()})
+
+    @extend_schema(parameters=[FeedbackFilter])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        request=ONE_OR_MANY,
+        responses={
+            201: FeedbackSerializer,
+            200: OpenApiResponse(FeedbackResultsSerializer, "For a list: each item's outcome."),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        return take_feedback(request)
+
+
+class DefaultFeedbackView(APIView):
+    """The same, on the default model when an item names none."""
+
+    def open_to(self, _: Request) -> bool:
+        return True
+
+    @extend_schema(request=ONE_OR_MANY, responses={201: FeedbackSerializer})
+    def post(self, request: Request) -> Response:
+        return take_feedback(request, default_model=serving.default_name())
+
+
+def take_feedback(request: Request, *, default_model: str = "") -> Response:
+    """Answer a body of feedback, one item or a list of them."""
+    user = request.user if request.user.is_authenticated else None
+    speaker = intake.Speaker(user, request.META["REMOTE_ADDR"])
+    if isinstance(request.data, list):
+        results = lists.record_list(request.data, speaker=speaker, default_model=default_model)
+        return Response({"results": results})
+    word = lists.word_of(request.data, default_model=default_model)
+    try:
+        feedback = intake.record(word, speaker=speaker)
+    except NotFound:
+        # To someone without a key a private model looks as one that does not exist.
+        if user is None and word.prediction is None:
+            raise NotAuthenticated from None
+        raise
+    return Response(FeedbackSerializer(feedback).data, status=201)
+
+
+class RetrainView(APIView):
+    scope = "retrain"
+
+    @extend_schema(
+        request=RetrainRequest, responses={202: RunStartedSerializer, 200: RunStartedSerializer}
+    )
+    def post(self, request: ActorRequest, name: str) -> Response:
+        return start_run(request, find_model(name))
+
+
+class DefaultTriggerView(APIView):
+    scope = "retrain"
+
+    @extend_schema(
+        request=RetrainRequest, responses={202: RunStartedSerializer, 200: RunStartedSerializer}
+    )
+    def post(self, request: ActorRequest) -> Response:
+        return start_run(request, find_model(serving.default_name()))
+
+
+def start_run(request: ActorRequest, registered_model: RegisteredModel) -> Response:
+    """Queue a run: 202, or 200 with the run that is active already."""
+    run, created = retraining.request(
+        registered_model,
+        actor=request.user,
+        trigger=RetrainingRun.Trigger.MANUAL,
+        **_checked(RetrainRequest, request.data),
+    )
+    return Response(
+        RunStartedSerializer(run).data,
+        status=202 if created else 200,
+        headers={"Location": reverse("run", args=[run.pk])},
+    )
+
+
+RUNS = RetrainingRun.objects.select_related("registered_model", "snapshot", "version")
+
+
+class RunListView(generics.ListAPIView[RetrainingRun]):
+    """Runs, newest first."""
+
+    scope = "read"
+    serializer_class = RunSerializer
+    pagination_class = Pages
+    ordering = ("-id",)
+
+    def get_queryset(self) -> QuerySet[RetrainingRun]:
+        asked = _checked(RunFilter, self.request.query_params)
+        names = {"model": "registered_model__name", "status": "status"}
+        return RUNS.filter(**{names[name]: value for name, value in asked.items()})
+
+    @extend_schema(parameters=[RunFilter])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class RunDetailView(APIView):
+    scope = "read"
+
+    @extend_schema(responses=RunSerializer)
+    def get(self, _: Request, pk: int) -> Response:
+        return Response(RunSerializer(find_run(pk)).data)
+
+
+def find_run(pk: int) -> RetrainingRun:
+    """The run of that id. Raises NotFound."""
+    run = RUNS.filter(pk=pk).first()
+    if run is None:
+        raise NotFound(f"There is no run {pk}.")
+    return run
+
+
+class CancelRunView(APIView):
+    scope = "retrain"
+
+    @extend_schema(request=None, responses=RunSerializer)
+    def post(self, request: ActorRequest, pk: int) -> Response:
+        run = retraining.cancel(find_run(pk), actor=request.user)
+        return Response(RunSerializer(run).data)
+
+
+class PredictionView(APIView):
+    """A prediction: its client's own, or anybody's for readers."""
+
+    scope = "own"
+
+    @extend_schema(responses=LoggedPredictionSerializer)
+    def get(self, request: ActorRequest, pk: UUID) -> Response:
+        found = Prediction.objects.select_related("registered_model", "version")
+        if not request.user.has_perm("models_app.view_prediction"):
+            found = found.filter(client_id=request.user.pk)
+        prediction = found.filter(pk=pk).first()
+        if prediction is None:
+            raise NotFound(f"There is no prediction {pk}.")
+        return Response(LoggedPredictionSerializer(_with_lineage(prediction)).data)
+
+
+def _with_lineage(prediction: Prediction) -> dict[str, Any]:
+    words = Feedback.objects.filter(prediction=prediction).select_related("registered_model")
+    snapshots = Feedback.snapshots.through.objects.filter(feedback__in=words)
+    names = ("id", "generation", "at", "input", "value", "probabilities", "subject")
+    return {name: getattr(prediction, name) for name in names} | {
+        "registered_model": prediction.registered_model,
+        "version": prediction.version,
+        "feedback": words,
+        "snapshots": TrainingSnapshot.objects.filter(
+            pk__in=snapshots.values("trainingsnapshot_id")
+        ),
+    }
+
+
+def _checked(kind: type[Serializer[Any]], given: object) -> dict[str, Any]:
+    """What was given, as `kind` takes it. Raises ValidationError."""
+    asked = kind(data=given)
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)

@@ -1,0 +1,182 @@
+"""Whole attempts, on real rows, with a real MLflow of the tests' own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from feedback_app import retraining
+from feedback_app.attempts import Attempt, LeaseLost, carry_out
+from feedback_app.models import Feedback, RetrainingRun
+from models_app.models import Deployment, ModelVersion, RegisteredModel
+from tests.factories import leaves, make_champion, make_model
+from tests.feedback_app.makers import BEYOND_MLFLOWS, make_feedback, make_run, make_running
+
+Status = RetrainingRun.Status
+
+pytestmark = pytest.mark.django_db
+
+
+def start(model: RegisteredModel, **fields: object) -> RetrainingRun:
+    run = retraining.claim(make_run(model, **fields).pk)
+    assert run
+    return run
+
+
+def finish(run: RetrainingRun) -> RetrainingRun:
+    carry_out(run, run.attempts)
+    return RetrainingRun.objects.get(pk=run.pk)
+
+
+def stored(frame: pd.DataFrame, name: str) -> str:
+    path = settings.EVERLEARN_HOME / name
+    frame.to_csv(path, index=False)
+    return str(path)
+
+
+def test_the_first_version_of_a_model_is_trained_judged_and_promoted() -> None:
+    model = make_model()
+
+    run = finish(start(model))
+
+    model.refresh_from_db()
+    version = model.champion
+    assert version
+    assert (run.status, run.verdict, run.error) == (Status.SUCCEEDED, "PROMOTE", "")
+    assert (run.version, run.snapshot) == (version, version.snapshot)
+    assert run.mlflow_run_id == version.mlflow_run_id != ""
+    assert version.gate
+    assert version.gate["against"] is None
+    assert {check["name"] for check in version.gate["checks"]} >= {"beats_constant"}
+    line = Deployment.objects.get()
+    assert (line.door, line.actor.username, line.version) == ("policy", "everlearn", version)
+
+
+def test_a_version_that_is_no_better_is_rejected_and_the_champion_stays() -> None:
+    model = make_model()
+    finish(start(model))
+    champion = RegisteredModel.objects.get().champion
+
+    run = finish(start(model))
+
+    assert (run.status, run.verdict) == (Status.REJECTED, "REJECT")
+    assert run.version
+    assert run.version.status == ModelVersion.Status.REJECTED
+    assert run.version.gate
+    assert champion
+    assert run.version.gate["against"] == champion.number
+    assert RegisteredModel.objects.get().champion == champion
+
+
+@pytest.mark.parametrize(
+    ("fields", "promotion", "door"),
+    [({}, {}, None), ({}, {"mode": "auto"}, "policy"), ({"promote": True}, {}, "cli")],
+)
+def test_a_better_version_waits_unless_somebody_wants_it_promoted(
+    fields: dict[str, object], promotion: dict[str, str], door: str | None
+) -> None:
+    model = make_model(promotion=promotion)
+    make_champion(model, turned=True, number=BEYOND_MLFLOWS)
+
+    run = finish(start(model, **fields))
+
+    assert (run.status, run.verdict, run.error) == (Status.SUCCEEDED, "PROMOTE", "")
+    newest = Deployment.objects.latest("generation")
+    assert (newest.version == run.version) == (door is not None)
+    assert newest.door == (door or "cli")
+
+
+def test_feedback_teaches_what_the_base_data_does_not_hold() -> None:
+    # All over the world oaks have become short; only feedback says so.
+    model = make_model(promotion={"mode": "auto"}, estimator="random-forest")
+    finish(start(model))
+    shrunk = leaves(200, seed=1)
+    shrunk["length"] += 20
+    shrunk["kind"] = np.where(shrunk["length"] > 25, "elm", "oak")
+    at = timezone.now() - timedelta(hours=1)
+    Feedback.objects.bulk_create(
+        Feedback(
+            registered_model=model, features={"length": row.length, "width": row.width},
+            value=row.kind, status="accepted", source=f"user:{index % 10}",
+            at=at + timedelta(seconds=index),
+        )
+        for index, row in enumerate(shrunk.itertuples())
+    )  # fmt: skip
+
+    run = finish(start(model))
+
+    assert (run.status, run.verdict, run.error) == (Status.SUCCEEDED, "PROMOTE", "")
+    assert run.snapshot
+    assert run.snapshot.feedback_rows == 200
+    assert RegisteredModel.objects.get().champion == run.version
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        ("/nowhere/leaves.csv", "data_refused: /nowhere/leaves.csv: no such file"),
+        ("env:ABSENT_HERE", "data_refused: the data is declared as 'env:ABSENT_HERE'"),
+    ],
+)
+def test_data_that_cannot_be_read_ends_the_run_with_one_line(data: str, error: str) -> None:
+    run = finish(start(make_model(), data=data))
+
+    assert run.status == Status.FAILED
+    assert run.error.startswith(error)
+    assert "\n" not in run.error
+    assert not ModelVersion.objects.exists()
+
+
+def test_data_of_another_shape_ends_the_run() -> None:
+    other = stored(pd.DataFrame({"a": range(20), "b": range(20)}), "other.csv")
+
+    run = finish(start(make_model(), data=other))
+
+    assert run.status == Status.FAILED
+    assert run.error.startswith("ValueError: ")
+    assert "kind" in run.error
+
+
+def test_an_attempt_goes_on_where_the_one_before_it_was_lost() -> None:
+    model = make_model()
+    run = finish(start(model))
+    RetrainingRun.objects.update(
+        status=Status.RUNNING, verdict="", leased_until=timezone.now() - timedelta(seconds=1)
+    )
+    make_feedback(model, features={"length": 30.0, "width": 1.0})
+
+    again = retraining.claim(run.pk)
+    assert again
+    again = finish(again)
+
+    assert (again.attempts, again.verdict) == (2, "REJECT")
+    assert (again.snapshot, again.version) == (run.snapshot, run.version)
+    assert ModelVersion.objects.count() == 1
+
+
+def test_an_attempt_that_lost_its_lease_writes_nothing() -> None:
+    run = make_running(make_model(), attempts=2)
+
+    said = carry_out(run, 1)
+
+    run.refresh_from_db()
+    assert "lost its lease" in said
+    assert (run.status, run.step, run.snapshot, run.error) == (Status.RUNNING, "", None, "")
+    assert not Deployment.objects.exists()
+
+
+def test_a_cancelled_run_stops_at_its_next_step() -> None:
+    run = make_running(make_model())
+    attempt = Attempt(run, 1)
+    attempt.progress("fit", 1, 3)
+    RetrainingRun.objects.update(status=Status.CANCELLED)
+
+    with pytest.raises(LeaseLost):
+        attempt.progress("fit", 2, 3)
+
+    assert RetrainingRun.objects.get().done == 1
