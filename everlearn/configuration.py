@@ -1,0 +1,172 @@
+"""Every setting of an installation, in one table, from the environment and `.env`.
+
+The environment wins over `.env`; an empty value means the default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from environ import Env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+PREFIX = "EVERLEARN_"
+
+
+class ConfigurationError(Exception):
+    """A setting is unknown or malformed; the message is one line that names it."""
+
+
+def _path(text: str) -> Path:
+    return (BASE_DIR / Path(text).expanduser()).resolve()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise ValueError("not a whole number above 0")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not 1 <= (number := _count(text)) <= 65535:
+        raise ValueError("not a port (1 to 65535)")
+    return number
+
+
+def _durability(text: str) -> str:
+    if text not in ("process", "power"):
+        raise ValueError("neither process nor power")
+    return text
+
+
+def _database_url(text: str) -> str:
+    # A URL may hold a password, so no message repeats it; environ's own warnings would.
+    if text and urlsplit(text).scheme not in ("sqlite", "postgres", "postgresql"):
+        raise ValueError("not a sqlite:/// or postgres:// URL")
+    return text
+
+
+def _cache_url(text: str) -> str:
+    if urlsplit(text).scheme not in Env.CACHE_SCHEMES:
+        raise ValueError("not a locmemcache:// or redis:// URL")
+    return text
+
+
+def _setting(name: str, parse: Callable[[str], Any], default: str, help_text: str) -> Any:
+    return field(metadata={"name": name, "parse": parse, "default": default, "help": help_text})
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What the environment says, parsed. One field is one line of `.env.example`."""
+
+    home: Path = _setting("EVERLEARN_HOME", _path, "var", "Holds all that is written at run time.")
+    models: Path = _setting("EVERLEARN_MODELS", _path, "everlearn.toml", "The declared models.")
+    secret_key: str = _setting(
+        "EVERLEARN_SECRET_KEY", str, "", "Signs sessions. Made once in EVERLEARN_HOME by default."
+    )
+    allowed_hosts: tuple[str, ...] = _setting(
+        "EVERLEARN_ALLOWED_HOSTS",
+        _names,
+        "localhost,127.0.0.1,[::1]",
+        "Host names that requests may use, separated by commas.",
+    )
+    durability: str = _setting(
+        "EVERLEARN_DURABILITY",
+        _durability,
+        "process",
+        "What predictions survive: process (any kill) or power (loss of power too).",
+    )
+    concurrent_runs: int = _setting(
+        "EVERLEARN_CONCURRENT_RUNS", _count, "2", "Retraining runs at the same time."
+    )
+    run_timeout: int = _setting(
+        "EVERLEARN_RUN_TIMEOUT", _count, "3600", "Seconds that one retraining run may take."
+    )
+    run_memory: int = _setting(
+        "EVERLEARN_RUN_MEMORY", _count, "4096", "MiB of memory that one run may take."
+    )
+    port: int = _setting("PORT", _port, "8000", "Where the web processes listen.")
+    web_processes: int = _setting("WEB_CONCURRENCY", _count, "2", "Web processes.")
+    database_url: str = _setting(
+        "DATABASE_URL", _database_url, "", "By default SQLite in EVERLEARN_HOME."
+    )
+    cache_url: str = _setting("CACHE_URL", _cache_url, "locmemcache://", "Django's cache.")
+    mlflow_tracking_uri: str = _setting(
+        "MLFLOW_TRACKING_URI", str, "", "By default SQLite in EVERLEARN_HOME."
+    )
+    data_url: str = _setting(
+        "DATA_URL", str, "", 'Base data of the models that declare data = "env:DATA_URL".'
+    )
+
+
+def settings_table() -> tuple[Field[Any], ...]:
+    """The fields of Configuration; `metadata` holds name, parse, default and help."""
+    return fields(Configuration)
+
+
+def read(environ: Mapping[str, str] = os.environ, dotenv: Path | None = None) -> Configuration:
+    """Parse the environment and `.env`. Raises ConfigurationError on the first wrong setting."""
+    given = {**_dotenv(dotenv or BASE_DIR / ".env"), **environ}
+    _refuse_unknown(given)
+    return Configuration(**{setting.name: _value(setting, given) for setting in settings_table()})
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    class File(Env):  # type: ignore[misc]  # comes without types
+        # Env writes what it reads into this mapping, by default os.environ.
+        ENVIRON: dict[str, str] = {}
+
+    if path.is_file():
+        File.read_env(path)
+    return File.ENVIRON
+
+
+def _refuse_unknown(given: Mapping[str, str]) -> None:
+    known = [setting.metadata["name"] for setting in settings_table()]
+    for name in sorted(given):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+            raise ConfigurationError(f"{name} is not a setting; the nearest is {near[0]}")
+
+
+def _value(setting: Field[Any], given: Mapping[str, str]) -> Any:
+    name = setting.metadata["name"]
+    text = given.get(name, "").strip() or setting.metadata["default"]
+    try:
+        return setting.metadata["parse"](text)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} is malformed: {error}") from error
+
+
+def secret_key(configuration: Configuration) -> str:
+    """The key given, or the one in `secret_key` under EVERLEARN_HOME, made on first use."""
+    if configuration.secret_key:
+        return configuration.secret_key
+    path = configuration.home / "secret_key"
+    if not path.exists():
+        _write_once(path, secrets.token_urlsafe(50))
+    return path.read_text().strip()
+
+
+def _write_once(path: Path, text: str) -> None:
+    # Several processes start at once: link() makes exactly one of them win, with a whole file.
+    with tempfile.NamedTemporaryFile("w", dir=path.parent) as mine:  # made with mode 0600
+        mine.write(text)
+        mine.flush()
+        try:
+            os.link(mine.name, path)
+        except FileExistsError:
+            return

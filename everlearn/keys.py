@@ -1,0 +1,80 @@
+"""API keys: made, verified, revoked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import cast
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from everlearn.access import SCOPES, permission_rows
+from everlearn.models import ApiKey, KeyHolder
+
+LAST_USED_STEP = timedelta(minutes=1)
+NAME = re.compile(r"[\w.@+-]{1,50}")
+
+
+class KeyRefused(Exception):
+    """A key was not made, not revoked, or not let in; the message says why."""
+
+
+@transaction.atomic
+def create_key(name: str, scopes: Sequence[str]) -> str:
+    """Make a key with a service account of its own, and return it: only a hash is stored.
+
+    The account's permissions become exactly `scopes`. Raises KeyRefused.
+    """
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes:
+        raise KeyRefused(f"{', '.join(unknown) or 'no scope'}: scopes are {', '.join(SCOPES)}")
+    if not NAME.fullmatch(name):
+        raise KeyRefused("a key's name is 1 to 50 letters, digits, or any of @ . + - _")
+    if ApiKey.objects.filter(name=name, revoked=False).exists():
+        raise KeyRefused(f"a key named {name} is in use; revoke it first, or choose another name")
+    account = _service_account(name)
+    account.user_permissions.set(permission_rows(list(scopes)))
+    _, key = ApiKey.objects.create_key(name=name, user=account, scopes=sorted(set(scopes)))
+    return key
+
+
+def _service_account(name: str) -> User:
+    account, created = User.objects.get_or_create(username=f"key-{name}")
+    if created:
+        account.set_unusable_password()
+        account.save(update_fields=["password"])
+    elif not ApiKey.objects.filter(user=account).exists():
+        raise KeyRefused(f"{account.username} is a person's account; choose another name")
+    return account
+
+
+def revoke_key(name: str) -> None:
+    """End the live key of that name; every process refuses it within 5 s. Raises KeyRefused."""
+    if not ApiKey.objects.filter(name=name, revoked=False).update(revoked=True):
+        raise KeyRefused(f"no key named {name} is in use")
+
+
+def verify(key: bytes) -> KeyHolder:
+    """Whoever holds `key`, narrowed to its scopes. Raises KeyRefused."""
+    try:
+        found = cast(ApiKey, ApiKey.objects.get_from_key(key.decode("ascii")))
+    except (ApiKey.DoesNotExist, UnicodeDecodeError):
+        raise KeyRefused("The API key is wrong or revoked.") from None
+    holder = KeyHolder.objects.get(pk=found.user_id)
+    if found.has_expired or not holder.is_active:
+        raise KeyRefused("The API key has expired or its account is inactive.")
+    holder.narrow_to(found.scopes)
+    _note_use(found)
+    return holder
+
+
+def _note_use(key: ApiKey) -> None:
+    # To the minute, and conditional, so that a busy key costs a write a minute and no more.
+    now = timezone.now()
+    stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USED_STEP)
+    if key.last_used_at is None or key.last_used_at < now - LAST_USED_STEP:
+        ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)

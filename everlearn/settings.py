@@ -1,0 +1,213 @@
+"""Django's settings. What differs between installations comes from `configuration`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_stubs_ext
+from csp.constants import NONE, SELF
+from environ import Env
+
+from everlearn import configuration as _configuration
+from everlearn import theme
+
+# Lets classes such as ModelAdmin take type arguments at run time.
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = _configuration.BASE_DIR
+_given = _configuration.read()
+
+EVERLEARN_HOME = _given.home
+EVERLEARN_HOME.mkdir(parents=True, exist_ok=True)
+EVERLEARN_MODELS = _given.models
+EVERLEARN_CONCURRENT_RUNS = _given.concurrent_runs
+EVERLEARN_RUN_TIMEOUT = _given.run_timeout  # seconds
+EVERLEARN_RUN_MEMORY = _given.run_memory  # MiB
+EVERLEARN_PORT = _given.port
+MLFLOW_TRACKING_URI = _given.mlflow_tracking_uri or f"sqlite:///{EVERLEARN_HOME}/mlflow.db"
+DATA_URL = _given.data_url
+
+SECRET_KEY = _configuration.secret_key(_given)
+ALLOWED_HOSTS = list(_given.allowed_hosts)
+ROOT_URLCONF = "everlearn.urls"
+WSGI_APPLICATION = "everlearn.wsgi.application"
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "csp",
+    "django_q",
+    "rest_framework",
+    "rest_framework_api_key",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "drf_standardized_errors",
+    "models_app",
+    "feedback_app",
+    "everlearn",
+]
+
+MIDDLEWARE = [
+    "everlearn.request_id.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "everlearn.middleware.PagePolicyMiddleware",
+    "everlearn.middleware.BodyLimitMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+_database: dict[str, Any] = dict(
+    Env.db_url_config(_given.database_url or f"sqlite:///{EVERLEARN_HOME}/db.sqlite3")
+)
+_database["CONN_MAX_AGE"] = None
+_database["CONN_HEALTH_CHECKS"] = True
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    _synchronous = {"process": "NORMAL", "power": "FULL"}[_given.durability]
+    _database["OPTIONS"] = {
+        # A deferred transaction that turns from reading to writing fails at once when another
+        # one writes; an immediate one waits its turn.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 5,
+        "init_command": f"PRAGMA journal_mode=WAL; PRAGMA synchronous={_synchronous};",
+    }
+DATABASES = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CACHES = {"default": dict(Env.cache_url_config(_given.cache_url))}
+
+STORAGES = {
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": str(EVERLEARN_HOME / "storage")},
+    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+STATIC_URL = "/static/"
+# The files are served from where the apps keep them: no collectstatic between clone and use.
+WHITENOISE_USE_FINDERS = True
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+# Browsers share cookies between the ports of a host, and so between instances side by side.
+SESSION_COOKIE_NAME = f"sessionid_{EVERLEARN_PORT}"
+CSRF_COOKIE_NAME = f"csrftoken_{EVERLEARN_PORT}"
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+
+# The longest body that any route takes (feedback in lists); see BodyLimitMiddleware.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 2**20
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "everlearn.authentication.KeyAuthentication",
+        "everlearn.authentication.StaffSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["everlearn.permissions.ScopePermission"],
+    "DEFAULT_PARSER_CLASSES": ["everlearn.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "everlearn.errors.answer_exception",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "EverLearn",
+    "DESCRIPTION": "Predictions, feedback, retraining and promotion of the served models.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "FeedbackStatus": "feedback_app.models.Feedback.Status",
+        "RunStatus": "feedback_app.models.RetrainingRun.Status",
+        "VersionStatus": "models_app.models.ModelVersion.Status",
+    },
+}
+
+# A task waits for its run's child process, which EVERLEARN_RUN_TIMEOUT ends; the queue's own
+# limits lie beyond it, or it would deliver again what is still under way.
+Q_CLUSTER = {
+    "name": "everlearn",
+    "orm": "default",
+    "workers": EVERLEARN_CONCURRENT_RUNS + 1,  # one is left for the pulse
+    "timeout": EVERLEARN_RUN_TIMEOUT + 300,
+    "retry": EVERLEARN_RUN_TIMEOUT + 600,
+    "max_attempts": 3,
+    "ack_failures": True,
+    "catch_up": False,
+    "scheduler": False,  # triggers are the models' own; nothing may be scheduled in the admin
+    "save_limit": 250,
+    "log_level": "WARNING",  # or each pulse takes four lines
+}
+
+UNFOLD = theme.ADMIN
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "everlearn.request_id.RequestIdFilter"}},
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"}
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["request_id"],
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        # It says each task twice, and a pulse goes through it every few seconds.
+        "django-q": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,101 @@
+"""Keep web and worker running on this machine, and end them together."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+
+# All must be over within ten seconds; supervisord itself allows its programs six.
+STOP_SECONDS = 9.0
+
+
+class Busy(Exception):
+    """What is needed to start is taken; the message says by whom and what to do."""
+
+
+def refuse_busy_port(port: int) -> None:
+    """Raise Busy when something listens on `port` already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Busy(
+                f"Port {port} is taken: end what listens there, or set PORT to another one."
+            ) from error
+
+
+@contextmanager
+def sole_instance(home: Path) -> Iterator[None]:
+    """Hold the lock of `home`; two supervisors over one database would train twice."""
+    with (home / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(
+                f"EverLearn already runs in {home}: set EVERLEARN_HOME to another."
+            ) from error
+        yield
+
+
+def tethered(*command: str) -> list[str]:
+    """`command`, made to end when this process does."""
+    return [sys.executable, "-m", "everlearn.tethered", *command]
+
+
+class Supervisor:
+    """supervisord with web and worker below it, brought back should it die itself."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start web and worker; returns before they are ready."""
+        (settings.EVERLEARN_HOME / "logs").mkdir(exist_ok=True)
+        # Ctrl-C goes to the terminal's whole process group: a session of its own leaves the
+        # order of stopping to us.
+        self._process = subprocess.Popen(
+            tethered("supervisord", "-c", str(settings.BASE_DIR / "supervisord.conf")),
+            cwd=settings.BASE_DIR,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def stay(self) -> None:
+        """Wait for ever; a supervisord that ends is started again."""
+        while self._process is not None:
+            self._process.wait()
+            time.sleep(1)
+            self.start()
+
+    def stop(self) -> None:
+        """End everything, politely for a while and then by force."""
+        if self._process is None:
+            return
+        for asked_to_end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(asked_to_end, signal.SIG_IGN)  # it is under way
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _environment() -> Mapping[str, str]:
+    beside_python = str(Path(sys.executable).parent)
+    return os.environ | {
+        "EVERLEARN_HOME": str(settings.EVERLEARN_HOME),
+        "PATH": os.pathsep.join((beside_python, os.environ.get("PATH", os.defpath))),
+    }

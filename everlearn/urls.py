@@ -1,0 +1,26 @@
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+
+from feedback_app import pages as feedback_pages
+from models_app import pages
+
+urlpatterns = [
+    path("", pages.home, name="home"),
+    path("models/<slug:name>/", pages.ask, name="model-page"),
+    path("models/<slug:name>/feedback/", feedback_pages.give_feedback, name="model-feedback"),
+    path("admin/", admin.site.urls),
+    path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path(
+        "docs",
+        SpectacularSwaggerSplitView.as_view(template_name="docs.html"),
+        name="docs",
+    ),
+    path("", include("models_app.urls")),
+    path("", include("feedback_app.urls")),
+]
+
+handler400 = "everlearn.errors.bad_request"
+handler403 = "everlearn.errors.permission_denied"
+handler404 = "everlearn.errors.not_found"
+handler500 = "everlearn.errors.server_error"

@@ -1,0 +1,177 @@
+"""everlearn/keys.py, authentication.py and the two commands."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from everlearn import authentication, keys
+from everlearn.access import SCOPES
+from everlearn.models import ApiKey, KeyHolder
+
+pytestmark = pytest.mark.django_db
+
+
+def _made(capsys, name: str = "robot", scopes: str = "read,predict") -> str:
+    call_command("create_api_key", name, scopes=scopes)
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def _status(api, key: str) -> int:
+    return api.get("/api/schema/", headers=_bearer(key)).status_code
+
+
+def test_the_command_prints_a_key_that_works(api, capsys):
+    key = _made(capsys)
+
+    assert _status(api, key) == 200
+
+
+def test_only_a_hash_of_the_key_is_stored(capsys):
+    secret = _made(capsys).partition(".")[2]
+
+    stored = ApiKey.objects.values().get()
+    assert secret not in repr(stored)
+
+
+def test_the_key_has_an_account_that_may_do_what_its_scopes_say_and_cannot_log_in(capsys):
+    _made(capsys, scopes="predict,retrain")
+
+    account = ApiKey.objects.get().user
+    assert not account.has_usable_password()
+    assert not account.is_staff
+    assert account.get_all_permissions() == {*SCOPES["predict"], *SCOPES["retrain"]}
+
+
+@pytest.mark.parametrize("scopes", ["", "fly", "read,fly"])
+def test_an_unknown_scope_is_refused_with_those_there_are(scopes):
+    with pytest.raises(CommandError, match="scopes are read, predict, feedback"):
+        call_command("create_api_key", "robot", scopes=scopes)
+
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["", "x" * 51, "two words", "a\nb"])
+def test_an_unfit_name_is_refused(name):
+    with pytest.raises(CommandError, match="1 to 50"):
+        call_command("create_api_key", name, scopes="read")
+
+
+def test_a_name_in_use_is_refused_and_free_again_once_revoked(capsys):
+    _made(capsys)
+    with pytest.raises(CommandError, match="in use"):
+        _made(capsys)
+
+    call_command("revoke_api_key", "robot")
+
+    _made(capsys, scopes="reload")
+    account = User.objects.get()
+    assert account.get_all_permissions() == set(SCOPES["reload"])
+
+
+def test_a_persons_account_never_becomes_a_keys():
+    User.objects.create_user("key-robot", password="x")
+
+    with pytest.raises(CommandError, match="a person's account"):
+        call_command("create_api_key", "robot", scopes="read")
+
+
+def test_a_revoked_key_is_refused_within_five_seconds(api, capsys, monkeypatch):
+    key = _made(capsys)
+    assert _status(api, key) == 200
+    call_command("revoke_api_key", "robot")
+
+    now = authentication.time.monotonic()
+    monkeypatch.setattr(authentication.time, "monotonic", lambda: now + 5)
+
+    assert _status(api, key) == 401
+
+
+def test_revoking_what_is_not_there_is_refused():
+    with pytest.raises(CommandError, match="no key named ghost"):
+        call_command("revoke_api_key", "ghost")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        "Bearer a.b",
+        "Token x",
+        "Basic Zm9vOmJhcg==",
+        "Bearer é",
+    ],
+)
+def test_a_wrong_key_is_told_so_even_where_none_is_needed(api, header):
+    answer = api.get("/api/schema/", headers={"Authorization": header})
+
+    assert answer.status_code == 401
+    assert answer["WWW-Authenticate"] == "Bearer"
+    assert answer.json()["errors"][0]["code"] == "authentication_failed"
+
+
+def test_an_expired_key_is_refused(api, capsys):
+    key = _made(capsys)
+    ApiKey.objects.update(expiry_date=timezone.now() - timedelta(seconds=1))
+
+    assert _status(api, key) == 401
+
+
+def test_a_key_of_an_inactive_account_is_refused(api, capsys):
+    key = _made(capsys)
+    User.objects.update(is_active=False)
+
+    assert _status(api, key) == 401
+
+
+def test_a_known_key_costs_no_query(api, capsys, django_assert_num_queries):
+    key = _made(capsys).encode()
+    door = authentication.KeyAuthentication()
+    door._holder(key)
+
+    with django_assert_num_queries(0):
+        door._holder(key)
+
+
+def test_the_last_use_is_kept_to_the_minute(api, capsys):
+    key = _made(capsys)
+    assert _status(api, key) == 200
+    first = ApiKey.objects.get().last_used_at
+    assert timezone.now() - first < timedelta(seconds=30)
+
+    authentication.KeyAuthentication.remembered.clear()
+    assert _status(api, key) == 200
+
+    assert ApiKey.objects.get().last_used_at == first
+
+
+def test_a_superusers_key_is_no_wider_than_its_scopes():
+    root = User.objects.create_superuser("root")
+    _, key = ApiKey.objects.create_key(name="narrow", user=root, scopes=["read"])
+
+    holder = keys.verify(key.encode())
+
+    assert holder.has_perms(SCOPES["read"])
+    assert not holder.has_perms(SCOPES["promote"])
+    assert not holder.has_perm("models_app.override_gate")
+
+
+def test_a_key_is_no_wider_than_what_its_account_may():
+    nobody = User.objects.create_user("nobody")
+    _, key = ApiKey.objects.create_key(name="hollow", user=nobody, scopes=["promote"])
+
+    assert not keys.verify(key.encode()).has_perms(SCOPES["promote"])
+
+
+def test_a_holder_that_nobody_narrowed_may_do_nothing():
+    root = User.objects.create_superuser("root")
+
+    assert not KeyHolder.objects.get(pk=root.pk).has_perm("models_app.view_prediction")

@@ -1,0 +1,115 @@
+"""everlearn/middleware.py and request_id.py."""
+
+import logging
+
+import pytest
+
+from everlearn.middleware import MIB
+from tests.factories import make_champion, make_model, make_user
+
+EVAL = "'unsafe-eval'"
+
+
+def _policy(answer) -> dict[str, str]:
+    directives = (part.split(maxsplit=1) for part in answer["Content-Security-Policy"].split(";"))
+    return {name: "".join(value) for name, *value in directives}
+
+
+@pytest.mark.parametrize("path", ["/docs", "/api/nothing/", "/nothing", "/health"])
+def test_every_answer_has_a_request_id_of_its_own(client, path):
+    first, second = (client.get(path)["X-Request-ID"] for _ in range(2))
+
+    assert first != second
+    assert len(first) == 36
+
+
+def test_a_sane_id_of_the_client_is_kept(client):
+    answer = client.get("/docs", headers={"X-Request-ID": "trace-7.a_B"})
+
+    assert answer["X-Request-ID"] == "trace-7.a_B"
+
+
+@pytest.mark.parametrize("given", ["", "two words", "x" * 129, "<script>", "é"])
+def test_any_other_id_is_replaced(client, given):
+    answer = client.get("/docs", headers={"X-Request-ID": given})
+
+    assert answer["X-Request-ID"] != given
+
+
+def test_what_is_logged_meanwhile_carries_the_id(client, caplog):
+    filters = logging.getLogger().handlers[0].filters
+    caplog.handler.addFilter(filters[0])
+
+    client.get("/api/nothing/", headers={"X-Request-ID": "trace-8"})
+
+    assert [record.request_id for record in caplog.records] == ["trace-8"]
+
+
+@pytest.mark.django_db
+def test_a_body_over_a_mebibyte_is_refused_before_it_is_read(api):
+    make_champion(make_model())
+
+    answer = api.post(
+        "/api/models/leaves/predict/", b"[" + b" " * MIB, content_type="application/json"
+    )
+
+    assert answer.status_code == 413
+    assert answer.json()["errors"][0]["code"] == "body_too_large"
+    assert answer["X-Request-ID"]
+
+
+@pytest.mark.django_db
+def test_a_body_of_a_mebibyte_is_read(api):
+    make_champion(make_model())
+    body = b'{"instances": [{"length": 9, "width": 1}]' + b" " * (MIB - 42) + b"}"
+    assert len(body) == MIB
+
+    answer = api.post("/api/models/leaves/predict/", body, content_type="application/json")
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("size", "refused"), [(9 * MIB, False), (10 * MIB + 1, True)])
+def test_feedback_in_lists_may_have_ten(api, size, refused):
+    body = b"[" + b" " * (size - 2) + b"]"
+
+    answer = api.post("/api/feedback/", body, content_type="application/json")
+
+    assert (answer.status_code == 413) == refused
+
+
+@pytest.mark.django_db
+def test_pages_run_scripts_of_their_own_origin_only(client):
+    make_model()
+
+    policy = _policy(client.get("/"))
+
+    assert policy["script-src"] == "'self'"
+    assert policy["default-src"] == "'self'"
+    assert "unsafe" not in "".join(policy.values())
+
+
+def test_the_admin_may_evaluate_but_not_inline(client, admin_user):
+    client.force_login(admin_user)
+
+    for path in ("/admin/", "/admin/auth/user/"):
+        script = _policy(client.get(path))["script-src"]
+        assert EVAL in script
+        assert "unsafe-inline" not in script
+        assert "http" not in script
+
+
+@pytest.mark.django_db
+def test_no_admin_page_holds_an_inline_script_or_another_origin(client):
+    client.force_login(make_user(is_staff=True, is_superuser=True))
+
+    page = client.get("/admin/").content.decode()
+
+    assert "<script>" not in page
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+
+
+def test_json_needs_no_policy(client):
+    assert "Content-Security-Policy" not in client.get("/api/schema/")
