@@ -3,10 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
 READY := $(VENV)/.ready
-CODE := everlearn feedback_app models_app tests manage.py gunicorn.conf.py
 
-.PHONY: up demo test check lock clean
+.PHONY: up demo test chromium check lock clean
 .DELETE_ON_ERROR:
 
 up: $(READY)
@@ -15,8 +15,13 @@ up: $(READY)
 demo: $(READY)
 	@exec $(BIN)/python manage.py demo
 
-test: $(READY)
+test: $(READY) chromium
 	@$(BIN)/python -m pytest
+
+# For the browser tests. Playwright brings one where the system has none.
+chromium: $(READY)
+	@command -v chromium >/dev/null || $(BIN)/playwright install --only-shell chromium || \
+		echo "The browser tests need Chromium (on Debian: apt-get install chromium)."
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -32,11 +37,15 @@ lock:
 clean:
 	rm -rf $(VENV) build .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-# Installed anew only when the lock is newer than the last installation.
+# Installed anew only when the lock is newer than the last installation. uv, itself from the
+# lock, takes a third of pip's time; pip is for mirrors that only pip has been told of.
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "EverLearn needs Python 3.11 or newer with venv; name one: make PYTHON=python3.12"; exit 1; }
+		{ echo "EverLearn needs Python 3.11 or newer with venv; say which: make PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the locked dependencies into $(VENV); the first time takes a minute"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@echo "Installing the locked dependencies into $(VENV)"
+	@awk '/^[^ ]/ { wanted = /^uv==/ } wanted' requirements.lock > $(VENV)/uv.txt
+	@$(PIP) -r $(VENV)/uv.txt
+	@$(BIN)/uv pip install --quiet --require-hashes --compile-bytecode --python $(BIN)/python \
+		-r requirements.lock || $(PIP) -r requirements.lock
 	@touch $@

@@ -78,7 +78,7 @@ def everlearn(home: Path) -> Iterator[tuple[int, psutil.Process]]:
         web = [
             child
             for child in psutil.Process(up.pid).children(recursive=True)
-            if "gunicorn" in " ".join(child.cmdline())
+            if child.status() != psutil.STATUS_ZOMBIE and "gunicorn" in " ".join(child.cmdline())
         ]
         yield port, max(web, key=lambda child: child.create_time())
 

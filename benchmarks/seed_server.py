@@ -10,7 +10,7 @@ import pandas as pd
 from fastapi import FastAPI
 
 mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
-estimator = mlflow.sklearn.load_model("models:/wine@prod", skops_trusted_types=["numpy.dtype"])
+estimator = mlflow.sklearn.load_model("models:/wine@prod")
 app = FastAPI()
 
 

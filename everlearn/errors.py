@@ -120,7 +120,9 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if for_program(request):
-        return error_response(404, code="not_found", detail="There is nothing here.")
+        forgot = request.path_info.startswith("/api/") and not request.path_info.endswith("/")
+        hint = " Addresses under /api/ end in a slash." if forgot else ""
+        return error_response(404, code="not_found", detail=f"There is nothing here.{hint}")
     return defaults.page_not_found(request, exception)
 
 

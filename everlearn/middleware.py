@@ -8,6 +8,7 @@ from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CSPMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.common import CommonMiddleware
 
 from everlearn.errors import error_response
 
@@ -35,6 +36,13 @@ class BodyLimitMiddleware:
 def _is_page(request: HttpRequest) -> bool:
     # Staff upload data there; Django's own limits hold.
     return request.path_info.startswith("/admin/")
+
+
+class SlashMiddleware(CommonMiddleware):
+    """Redirects to the address with a slash, but no POST: its body would be lost on the way."""
+
+    def should_redirect_with_slash(self, request: HttpRequest) -> bool:
+        return request.method in ("GET", "HEAD") and super().should_redirect_with_slash(request)
 
 
 class PagePolicyMiddleware(CSPMiddleware):

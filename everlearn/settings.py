@@ -18,7 +18,7 @@ BASE_DIR = _configuration.BASE_DIR
 _given = _configuration.read()
 
 EVERLEARN_HOME = _given.home
-EVERLEARN_HOME.mkdir(parents=True, exist_ok=True)
+EVERLEARN_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
 EVERLEARN_MODELS = _given.models
 EVERLEARN_CONCURRENT_RUNS = _given.concurrent_runs
 EVERLEARN_RUN_TIMEOUT = _given.run_timeout  # seconds
@@ -59,7 +59,7 @@ MIDDLEWARE = [
     "everlearn.middleware.PagePolicyMiddleware",
     "everlearn.middleware.BodyLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "everlearn.middleware.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

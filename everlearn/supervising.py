@@ -95,7 +95,9 @@ class Supervisor:
 
 def _environment() -> Mapping[str, str]:
     beside_python = str(Path(sys.executable).parent)
-    return os.environ | {
+    # An empty value means the default to us, but not to gunicorn, which reads some itself.
+    given = {name: value for name, value in os.environ.items() if value}
+    return given | {
         "EVERLEARN_HOME": str(settings.EVERLEARN_HOME),
         "PATH": os.pathsep.join((beside_python, os.environ.get("PATH", os.defpath))),
     }

@@ -2,13 +2,7 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
-from feedback_app import pages as feedback_pages
-from models_app import pages
-
 urlpatterns = [
-    path("", pages.home, name="home"),
-    path("models/<slug:name>/", pages.ask, name="model-page"),
-    path("models/<slug:name>/feedback/", feedback_pages.give_feedback, name="model-feedback"),
     path("admin/", admin.site.urls),
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path(

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from feedback_app import judging, retraining, snapshots
@@ -86,7 +86,7 @@ def _advance(attempt: Attempt) -> None:
     version = run.version or _train(attempt, snapshot)
     if not run.verdict:
         _judge(attempt, version, snapshot)
-    refusal = _promote_if_wanted(run, version)
+    refusal = _promote_if_wanted(attempt, version)
     attempt.write(
         status=STATUS_OF_VERDICT[run.verdict],
         ended_at=timezone.now(),
@@ -139,15 +139,18 @@ def _judge(attempt: Attempt, version: ModelVersion, snapshot: TrainingSnapshot) 
     version.gate = report
     if report["verdict"] == "REJECT":
         version.status = ModelVersion.Status.REJECTED
-    version.save(update_fields=["gate", "status"])
-    attempt.write(verdict=report["verdict"])
+    with transaction.atomic():
+        attempt.write(verdict=report["verdict"])
+        version.save(update_fields=["gate", "status"])
 
 
-def _promote_if_wanted(run: RetrainingRun, version: ModelVersion) -> str:
+def _promote_if_wanted(attempt: Attempt, version: ModelVersion) -> str:
     """Promote where somebody or a policy asked for it; returns why that was refused, or ""."""
+    run = attempt.run
     wish = _wish(run)
     if run.verdict != "PROMOTE" or wish is None:
         return ""
+    attempt.progress("promote", 0, 1)
     actor, door, reason = wish
     try:
         promotion.promote(version, actor=actor, door=door, reason=reason)

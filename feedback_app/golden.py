@@ -6,8 +6,8 @@ Web processes ask whether feedback contradicts one of them, so nothing here impo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -16,9 +16,13 @@ from django.core.files.storage import default_storage
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """The right answers to the golden instances, by their digests; `target` is their column."""
+    """The right answers to the golden instances, by their digests.
+
+    target, features: the columns that they were chosen for; others need a choice of their own.
+    """
 
     target: str = ""
+    features: Sequence[str] = ()
     answers: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -43,4 +47,4 @@ def read(golden_digest: str) -> Golden:
 
 def index_of(golden: Golden) -> bytes:
     """The file that `read` reads."""
-    return json.dumps({"target": golden.target, "answers": dict(golden.answers)}).encode()
+    return json.dumps(asdict(golden)).encode()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
 from feedback_app.snapshots import Frozen
 from models_app import bundles
+from models_app.bundles import Bundle
 from models_app.learning import evaluation, gate, tables
 from models_app.learning.answers import Answers
 from models_app.learning.rows import digest_rows
@@ -19,25 +21,30 @@ def judge(
 ) -> dict[str, Any]:
     """The gate's report on `version` against `champion`, as `ModelVersion.gate` keeps it.
 
-    Raises BundleRefused when either cannot be loaded, ValueError when the metric cannot be
-    computed from their answers.
+    A champion that asks for features which the declaration has no more cannot answer the same
+    rows; that is for a person to decide, so the verdict is HOLD. Raises BundleRefused when
+    either cannot be loaded, ValueError when the metric cannot be computed from their answers.
     """
     model, rows = version.registered_model, frozen.unseen
     task = cast("Task", model.task)
     instances = tables.instances_of(rows, model.schema)
     targets = tables.targets_of(rows[model.target], task)
     trained_on = tables.targets_of(frozen.train[model.target], task)
+    rival = _comparable(champion, model.schema.names)
     verdict = gate.judge(
         metric=model.metric,
         task=task,
         targets=targets,
         is_golden=frozen.is_golden,
-        challenger=_answers(version, instances),
-        champion=_answers(champion, instances) if champion else None,
+        challenger=_answers(bundles.load(version.bundle_digest), instances),
+        champion=_answers(rival, instances) if rival else None,
         constant=evaluation.constant_answers(trained_on, len(rows), task, version.classes),
         policy=_policy(model.promotion),
         seed=seed,
     )
+    if champion and not rival:
+        comparable = gate.Check("comparable", passed=False, value=0.0, limit=1.0)
+        verdict = gate.Verdict("HOLD", (comparable, *verdict.checks))
     return {
         "verdict": verdict.verdict,
         "against": champion.number if champion else None,
@@ -47,8 +54,13 @@ def judge(
     }
 
 
-def _answers(version: ModelVersion, instances: list[dict[str, Any]]) -> Answers:
-    bundle = bundles.load(version.bundle_digest)
+def _comparable(champion: ModelVersion | None, names: Sequence[str]) -> Bundle | None:
+    """The champion's bundle, if it can answer rows that have just these features."""
+    bundle = bundles.load(champion.bundle_digest) if champion else None
+    return bundle if bundle and set(bundle.schema.names) <= set(names) else None
+
+
+def _answers(bundle: Bundle, instances: list[dict[str, Any]]) -> Answers:
     return bundle.answer(bundle.schema.columns(instances))
 
 

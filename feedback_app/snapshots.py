@@ -139,16 +139,16 @@ def _feedback_rows(model: RegisteredModel, up_to: datetime) -> list[Row]:
 
 
 def _golden_digests(model: RegisteredModel, base: list[Row]) -> frozenset[str]:
-    """The golden rows' digests; chosen when there are none yet for this target."""
-    known = golden.read(model.golden_digest)
-    if known.target == model.target:
+    """The golden rows' digests; chosen when there are none yet for these columns."""
+    known, features = golden.read(model.golden_digest), list(model.schema.names)
+    if (known.target, known.features) == (model.target, features):
         return frozenset(known.answers)
     targets = np.array([row.target for row in base])
     mask = golden_split([row.digest for row in base], targets, model.task)
     rows = [row for row, is_golden in zip(base, mask, strict=True) if is_golden]
     content = digest_rows([row.instance for row in rows], [row.target for row in rows])
     digest = hashlib.sha256(f"{model.target}\n{content}".encode()).hexdigest()
-    chosen = golden.Golden(model.target, {row.digest: row.target for row in rows})
+    chosen = golden.Golden(model.target, features, {row.digest: row.target for row in rows})
     parquet.store_table(golden.table_name(digest), _table(model, rows))
     parquet.store(golden.index_name(digest), golden.index_of(chosen))
     model.golden_digest = digest

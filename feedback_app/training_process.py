@@ -16,7 +16,7 @@ from typing import IO
 from django.conf import settings
 from django.db import DatabaseError
 
-from feedback_app import retraining
+from feedback_app import lifeline, retraining
 from feedback_app.secrecy import without_secrets
 
 logger = logging.getLogger(__name__)
@@ -34,13 +34,8 @@ def supervise(run_id: int, token: int) -> None:
     """
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
-            [
-                sys.executable,
-                str(settings.BASE_DIR / "manage.py"),
-                "run_training",
-                str(run_id),
-                str(token),
-            ],
+            lifeline.tied(sys.executable, "manage.py", "run_training", str(run_id), str(token)),
+            cwd=settings.BASE_DIR,
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,

@@ -38,7 +38,9 @@ def observed(registered_model: RegisteredModel) -> Observed:
     """What the triggers of a model depend on, as it is now."""
     runs = RetrainingRun.objects.filter(registered_model=registered_model)
     last = runs.order_by("-pk").first()
-    last_ended = runs.exclude(ended_at=None).order_by("-ended_at").first()
+    # What people ask for cools nothing down: the first training must not silence the triggers.
+    triggered = runs.exclude(trigger=RetrainingRun.Trigger.MANUAL)
+    last_ended = triggered.exclude(ended_at=None).order_by("-ended_at").first()
     return Observed(
         now=timezone.now(),
         feedback=feedback_since_last_snapshot(registered_model),

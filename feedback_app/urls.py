@@ -1,6 +1,6 @@
 from django.urls import path
 
-from feedback_app import views
+from feedback_app import pages, views
 
 urlpatterns = [
     path("api/feedback/", views.FeedbackView.as_view(), name="feedback"),
@@ -9,6 +9,7 @@ urlpatterns = [
     path("api/runs/", views.RunListView.as_view(), name="runs"),
     path("api/runs/<int:pk>/", views.RunDetailView.as_view(), name="run"),
     path("api/runs/<int:pk>/cancel/", views.CancelRunView.as_view(), name="cancel-run"),
+    path("models/<str:name>/feedback/", pages.give_feedback, name="model-feedback"),
     path("feedback", views.DefaultFeedbackView.as_view(), name="default-feedback"),
     path("trigger", views.DefaultTriggerView.as_view(), name="trigger"),
 ]

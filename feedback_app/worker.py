@@ -21,7 +21,7 @@ from types import FrameType
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
-from feedback_app import heartbeat, queueing
+from feedback_app import heartbeat, lifeline, queueing
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ PULSE_EVERY = 3.0
 PULSE_LOST = 12.0
 STALLED = 40.0
 # Ctrl-C has to end everything within ten seconds; a run that is cut off is taken up again.
-GRACE = 5.0
+GRACE = 4.0
 LOOK_EVERY = 0.25
 RECONCILE_LOOK_EVERY = 0.5
 
@@ -71,7 +71,8 @@ class Worker:
             self._end_cluster(0)
         # In a session of its own: only its first process may get a signal, or it would hang.
         self._cluster = subprocess.Popen(
-            [sys.executable, str(settings.BASE_DIR / "manage.py"), "cluster"],
+            lifeline.tied(sys.executable, "manage.py", "cluster"),
+            cwd=settings.BASE_DIR,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

@@ -14,6 +14,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from models_app import promotion
 from models_app.declaration import FeedbackPolicy, PromotionPolicy, RetrainPolicy, Strict
 from models_app.models import Deployment, ModelVersion, RegisteredModel
 
@@ -127,24 +128,15 @@ class RollbackForm(DecisionForm):
 
     def __init__(self, *args: Any, registered_model: RegisteredModel, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.generation = registered_model.generation
+        before = promotion.served_before(registered_model)
         self.fields["to"] = forms.ModelChoiceField(
             queryset=_served_before(registered_model),
             label="Serve again",
             required=False,
-            empty_label="whichever served before the present one",
+            empty_label=f"what served before: {before}" if before else "nothing served before",
             widget=UnfoldAdminSelectWidget(),
         )
         self.order_fields(self.field_order)
-
-    def clean_expected_generation(self) -> int:
-        shown: int = self.cleaned_data["expected_generation"]
-        if shown != self.generation:
-            raise forms.ValidationError(
-                f"Generation {shown} no longer serves, {self.generation} does. "
-                "Look again, then decide."
-            )
-        return shown
 
 
 def _served_before(model: RegisteredModel) -> QuerySet[ModelVersion]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ import numpy as np
 import onnxruntime
 import skl2onnx
 import sklearn
-import skops.io
+from onnx import ModelProto, TensorProto
+from onnx.helper import make_tensor_value_info
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import CountVectorizer
@@ -27,6 +29,7 @@ from models_app import bundles
 from models_app.learning.answers import Answers
 from models_app.learning.kinds import Columns
 from models_app.learning.schema import Schema
+from models_app.probes import probes_of
 from models_app.refusals import BundleRefused
 from models_app.runtimes import estimator as estimator_runtime
 from models_app.runtimes import onnx as onnx_runtime
@@ -38,14 +41,6 @@ logger = logging.getLogger(__name__)
 # The newest that onnxruntime, skl2onnx and the operators for text agree on.
 OPSET = {"": 18, "ai.onnx.ml": 3}
 SMOKE_ROWS = 10
-
-# White space, case, accents composed and not, other scripts, punctuation, and sheer length.
-NASTY_TEXTS = (
-    "", " ", "   ", " a", "a ", "a\tb", "a\nb", "a \t b", "\u00a0x\u2003y", "A", "Ab aB AB",
-    "straße STRASSE", "İstanbul ıi", "é e\u0301", "日本語 テスト", "👍 ok 👍🏽", "ＡＢＣ １２",
-    "don't e-mail (a.b), c;d: \"e\" [f]!?", "__init__ _ x_y", "123 4.5 6,7", "x" * 3000,
-    "word " * 600,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,6 +75,7 @@ class _Form:
     file_name: str
     file: bytes
     runtime: bundles.Runtime
+    inputs: Sequence[Sequence[str]] = ()
 
 
 def make_bundle(
@@ -98,7 +94,7 @@ def make_bundle(
     ever loaded.
     """
     rows = [dict(instance) for instance in instances]
-    rows += _probes(schema, rows)
+    rows += probes_of(schema, rows[0])
     columns = schema.columns(rows)
     original = EstimatorRuntime(estimator, classes=tuple(classes))
     subject = _Subject(estimator, schema, tuple(classes), columns, original.answer(columns))
@@ -110,26 +106,21 @@ def make_bundle(
         form.file_name: form.file,
         bundles.SMOKE: bundles.smoke_of(form.runtime.answer(schema.columns(smoke)), smoke),
     }
-    digest = bundles.write(files, _manifest(subject, name=name, task=task, runtime=form.name))
+    digest = bundles.write(files, _manifest(subject, form, name=name, task=task))
     # Loaded once from storage: what a web process will meet has then been met here.
     bundles.load(digest)
     return MadeBundle(digest, form.name, reason)
 
 
-def trusted_types(estimator: Any) -> list[str]:
-    """Types inside the estimator that a reader of its skops file has to be told to trust."""
-    return estimator_runtime.untrusted_types(skops.io.dumps(estimator))
-
-
-def _manifest(subject: _Subject, *, name: str, task: str, runtime: str) -> dict[str, Any]:
+def _manifest(subject: _Subject, form: _Form, *, name: str, task: str) -> dict[str, Any]:
     return {
         "name": name,
         "task": task,
         "classes": list(subject.classes),
         "features": subject.schema.to_json(),
-        "columns": list(subject.rows),
+        "inputs": form.inputs,
         "has_probabilities": subject.expected.probabilities is not None,
-        "runtime": runtime,
+        "runtime": form.name,
         "libraries": {
             "numpy": np.__version__,
             "onnxruntime": onnxruntime.__version__,
@@ -148,10 +139,10 @@ def _best_form(subject: _Subject) -> tuple[_Form, str]:
 
 def _as_onnx(subject: _Subject) -> _Form:
     try:
-        graph = _convert(subject)
+        graph, inputs = _joined(_convert(subject), list(subject.rows))
         runtime = OnnxRuntime(
             graph,
-            columns=list(subject.rows),
+            inputs=inputs,
             classes=subject.classes,
             has_probabilities=subject.expected.probabilities is not None,
         )
@@ -167,10 +158,10 @@ def _as_onnx(subject: _Subject) -> _Form:
             f"ONNX answers differ from the estimator's by up to {apart:.2g} "
             f"({bundles.TOLERANCE} is allowed)"
         )
-    return _Form("onnx", onnx_runtime.FILE, graph, runtime)
+    return _Form("onnx", onnx_runtime.FILE, graph, runtime, inputs)
 
 
-def _convert(subject: _Subject) -> bytes:
+def _convert(subject: _Subject) -> ModelProto:
     # A copy, as the vectorizers in it are changed below.
     estimator = deepcopy(subject.estimator)
     options: dict[int, dict[str, Any]] = {}
@@ -190,11 +181,36 @@ def _convert(subject: _Subject) -> bytes:
     with warnings.catch_warnings():
         # That something "may not work" is measured afterwards, row by row.
         warnings.simplefilter("ignore")
-        converted = skl2onnx.convert_sklearn(
+        model: ModelProto = skl2onnx.convert_sklearn(
             estimator, name="bundle", initial_types=inputs, options=options, target_opset=OPSET
         )
-    graph: bytes = converted.SerializeToString()
-    return graph
+    return model
+
+
+def _joined(model: ModelProto, columns: list[str]) -> tuple[bytes, list[list[str]]]:
+    """The graph with numbers that it only puts side by side as one input; each input's columns.
+
+    Every input costs microseconds a request, and every number would be one.
+    """
+    graph = model.graph
+    taken_by = Counter(name for node in graph.node for name in node.input)
+    column_of = dict(zip((one.name for one in graph.input), columns, strict=True))
+    joins = [
+        node
+        for node in graph.node
+        if node.op_type == "Concat" and all(column_of.get(one) for one in node.input)
+    ]
+    columns_of = {name: [column] for name, column in column_of.items()}
+    for node in joins:
+        if any(taken_by[name] > 1 for name in node.input):
+            continue
+        whole = make_tensor_value_info(node.output[0], TensorProto.FLOAT, [None, len(node.input)])
+        columns_of[node.output[0]] = [column_of[name] for name in node.input]
+        kept = [one for one in graph.input if one.name not in node.input]
+        del graph.input[:]
+        graph.input.extend([*kept, whole])
+        graph.node.remove(node)
+    return model.SerializeToString(), [columns_of[one.name] for one in graph.input]
 
 
 def _trim(vectorizer: CountVectorizer) -> None:
@@ -230,29 +246,6 @@ def _as_estimator(subject: _Subject) -> _Form:
             code="smoke_failed",
         )
     return _Form("estimator", estimator_runtime.FILE, file, runtime)
-
-
-def _probes(schema: Schema, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Variants of the first row: each optional feature missing, categories unseen, odd texts."""
-    first = dict(rows[0])
-    probes = []
-    for feature in schema.features:
-        if not feature.required:
-            probes.append({key: value for key, value in first.items() if key != feature.name})
-        if feature.kind == "category":
-            probes.append({**first, feature.name: "\u2603 never seen"})
-        if feature.kind == "text":
-            texts = (*NASTY_TEXTS, *_respaced(str(first.get(feature.name, ""))))
-            probes += [{**first, feature.name: text} for text in texts]
-    optional = {feature.name for feature in schema.features if not feature.required}
-    return [*probes, {key: value for key, value in first.items() if key not in optional}]
-
-
-def _respaced(text: str) -> list[str]:
-    """A real text with other white space in it, in upper case, and its words reversed."""
-    others = ("\t", "\n", "\r", "\f", "\v", "\x1c", "\u00a0", "\u2003", "\u3000", "\u200b")
-    spaced = [text.replace(" ", other) for other in others]
-    return [*spaced, text.upper(), " ".join(reversed(text.split()))]
 
 
 def _smoke_rows(rows: Sequence[dict[str, Any]], real: int) -> list[dict[str, Any]]:

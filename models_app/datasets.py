@@ -50,6 +50,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
     # Among numbers, though, such a word can only mean that the number is missing.
     frame = pd.read_csv(path, encoding="utf-8-sig", keep_default_na=False, na_values=[""])
     for name in frame.columns[frame.dtypes.map(pd.api.types.is_string_dtype)]:
+        if not frame[name].map(type).isin([str, float]).all():
+            continue  # pandas reads true and false beside empty cells as Python's own
         known = frame[name].where(~frame[name].isin(MISSING_NUMBERS))
         numbers = pd.to_numeric(known, errors="coerce")
         if known.notna().any() and numbers.notna().equals(known.notna()):

@@ -105,9 +105,7 @@ def _promoted(version: ModelVersion, actor: User, decided: dict[str, Any]) -> st
 
 
 def _rolled_back(model: RegisteredModel, actor: User, decided: dict[str, Any]) -> str:
-    line = promotion.rollback(
-        model, to=decided["to"], actor=actor, door=Deployment.Door.ADMIN, reason=decided["reason"]
-    )
+    line = promotion.rollback(model, actor=actor, door=Deployment.Door.ADMIN, **decided)
     return f"{line.version} serves again, as generation {line.generation}."
 
 

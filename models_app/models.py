@@ -1,8 +1,7 @@
 """What is served: registered models, their versions, who promoted what, and every prediction.
 
-The pointer `RegisteredModel.champion` is the truth of what serves; it moves only in
-`promotion`, together with a `Deployment` line. MLflow is the truth of experiments and is
-mirrored here by `reconciling`.
+`RegisteredModel.champion` is the truth of what serves; it moves only in `promotion`, with a
+`Deployment` line. MLflow is the truth of experiments, mirrored here by `reconciling`.
 """
 
 from __future__ import annotations
@@ -207,6 +206,7 @@ class Deployment(models.Model):
 
     class Meta:
         ordering = ("registered_model", "-generation")
+        verbose_name = "ledger line"
         constraints = (
             models.UniqueConstraint(
                 fields=("registered_model", "generation"), name="one_line_a_generation"
@@ -222,7 +222,7 @@ class Prediction(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     registered_model = models.ForeignKey(
-        RegisteredModel, on_delete=models.PROTECT, related_name="predictions"
+        RegisteredModel, on_delete=models.PROTECT, related_name="predictions", db_index=False
     )
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")
     generation = models.PositiveIntegerField()
@@ -260,9 +260,7 @@ class RegistryAlias(models.Model):
     alias = models.CharField(max_length=64)
     number = models.PositiveIntegerField()
     mirrored = models.PositiveIntegerField(null=True)
-    held_for_review = models.PositiveIntegerField(
-        null=True, help_text="Moved in MLflow to this version; waits for a person."
-    )
+    held_for_review = models.PositiveIntegerField(null=True, help_text="Waits for a person.")
 
     class Meta:
         verbose_name_plural = "registry aliases"
@@ -275,10 +273,7 @@ class RegistryAlias(models.Model):
 
 
 class RegistrySync(models.Model):
-    """One row: when a reconcile with MLflow was asked for, begun and ended, and how it went.
-
-    Web processes ask here and the worker answers, since only the worker talks to MLflow.
-    """
+    """One row in which web processes ask the worker to reconcile with MLflow, and it answers."""
 
     requested_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
@@ -290,7 +285,7 @@ class RegistrySync(models.Model):
 
 
 class WebProcess(models.Model):
-    """A live web process and the generations that it has loaded, as it last said itself."""
+    """A live web process and what it has loaded, as it last said itself."""
 
     host = models.CharField(max_length=255)
     pid = models.PositiveIntegerField()

@@ -70,15 +70,18 @@ def rollback(
     actor: User,
     door: Deployment.Door,
     reason: str,
+    expected_generation: int | None = None,
 ) -> Deployment:
     """Serve an earlier version again, as a new generation; needs neither MLflow nor queue.
 
-    to: a version that served before; None for the one before the present. Raises
-    PermissionDenied, InvalidInput, Conflict or GenerationMoved, and then nothing has changed.
+    to: a version that served before; None for the one before the present. expected_generation:
+    what served when the actor decided; now, when None. Raises PermissionDenied, InvalidInput,
+    Conflict or GenerationMoved, and then nothing has changed.
     """
     model = RegisteredModel.objects.get(pk=model.pk)
     _refuse_unless_allowed(actor, reason)
-    target = to or _before(model)
+    _refuse_generation(model, expected_generation)
+    target = to or served_before(model)
     if target is None:
         raise Conflict(f"{model} has no earlier version to go back to", code="nothing_before")
     if model.champion_id == target.pk:
@@ -114,6 +117,17 @@ def follow(version: ModelVersion, *, reason: str) -> Deployment:
 def newest(model: RegisteredModel) -> Deployment:
     """The line of the ledger that says what serves now."""
     return model.deployments.select_related("version", "previous", "actor").latest("generation")
+
+
+def served_before(model: RegisteredModel) -> ModelVersion | None:
+    """What a rollback goes back to: the version before, those that were rolled back left out."""
+    served: list[ModelVersion] = []
+    for line in model.deployments.select_related("version").order_by("generation"):
+        if line.version in served:
+            del served[served.index(line.version) + 1 :]
+        else:
+            served.append(line.version)
+    return served[-2] if len(served) > 1 else None
 
 
 def _refuse_unless_allowed(actor: User, reason: str, override: bool = False) -> None:
@@ -163,17 +177,6 @@ def _refuse_ungated(version: ModelVersion, model: RegisteredModel) -> None:
             "train again",
             code="evaluation_stale",
         )
-
-
-def _before(model: RegisteredModel) -> ModelVersion | None:
-    """What served before the present version, those that were rolled back left out."""
-    served: list[ModelVersion] = []
-    for line in model.deployments.select_related("version").order_by("generation"):
-        if line.version in served:
-            del served[served.index(line.version) + 1 :]
-        else:
-            served.append(line.version)
-    return served[-2] if len(served) > 1 else None
 
 
 @transaction.atomic

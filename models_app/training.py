@@ -116,12 +116,14 @@ def _learn(
 
 
 def _measure(digest: str, model: RegisteredModel, unseen: pd.DataFrame) -> dict[str, float]:
-    """The usual metrics of the very bundle that would serve."""
+    """The usual metrics, and the model's own, of the very bundle that would serve."""
     if unseen.empty:
         return {}
     bundle, task = bundles.load(digest), cast("Task", model.task)
     answers = bundle.answer(bundle.schema.columns(tables.instances_of(unseen, bundle.schema)))
-    return evaluation.report(tables.targets_of(unseen[model.target], task), answers, task)
+    targets = tables.targets_of(unseen[model.target], task)
+    metrics = evaluation.report(targets, answers, task)
+    return metrics | {model.metric: evaluation.score(model.metric, targets, answers)}
 
 
 def _tags(

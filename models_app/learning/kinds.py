@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast, get_args
@@ -21,7 +20,8 @@ DATE_PARTS = ("year", "month", "day", "weekday", "hour", "days")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _NO_DATE = (float("nan"),) * len(DATE_PARTS)
-_LARGEST = sys.float_info.max
+# What serves computes in float32, where anything larger would become infinite.
+_LARGEST = float(np.finfo(np.float32).max)
 # As scikit-learn's character n-grams do before they look; ONNX does not, so both get it done.
 _RUN_OF_WHITE_SPACE = re.compile(r"\s\s+")
 
@@ -80,10 +80,10 @@ def _date_parts(value: str | None) -> tuple[float, ...]:
 
 def _number_fault(value: object) -> Fault | None:
     if type(value) is float or type(value) is int:
-        # NaN compares as false; an integer beyond the largest float would become infinite.
+        # NaN compares as false.
         if -_LARGEST <= value <= _LARGEST:
             return None
-        return "not_finite", "A finite number is expected."
+        return "not_finite", "A finite number between -3.4e38 and 3.4e38 is expected."
     return _wrong_type("A number", value)
 
 

@@ -24,7 +24,7 @@ class Observed:
 
     feedback: accepted since the last snapshot. considered_at: up to when cron slots were
     acted upon: the last run's request, or when the model was declared. last_ended_at: when
-    the last run ended; None before the first.
+    the last run that a trigger asked for ended; None before the first.
     """
 
     now: datetime
@@ -62,9 +62,9 @@ def check_schedule(schedule: str) -> None:
 def due(policy: Mapping[str, Any], observed: Observed) -> Due | None:
     """The trigger that asks for a run now, if any.
 
-    policy: `[models.NAME.retrain]`. Nothing is due until the cool-down since the last run is
-    over. Slots of the schedule that passed meanwhile, however many, ask for one run. Raises
-    ValueError for a malformed duration or schedule.
+    policy: `[models.NAME.retrain]`. Nothing is due until the cool-down since the last
+    triggered run is over. Slots of the schedule that passed meanwhile, however many, ask for
+    one run. Raises ValueError for a malformed duration or schedule.
     """
     cooldown = parse_duration(policy.get("cooldown", DEFAULT_COOLDOWN))
     ended = observed.last_ended_at

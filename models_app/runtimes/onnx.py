@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from models_app.learning.answers import Answers
 from models_app.learning.kinds import Columns
@@ -18,8 +19,9 @@ _DIGITS = 7
 
 
 class OnnxRuntime:
-    """A graph with one input of shape (n, 1) for each column, in the order of `columns`.
+    """A graph whose inputs, in its order, each take the columns that `inputs` has for it.
 
+    An input of one column has shape (n, 1); numbers may share one of shape (n, k).
     Its outputs are those of skl2onnx: value first, then probabilities. The latter are read only
     for a classifier that has any, as some graphs give scores of another kind in their place.
     """
@@ -28,7 +30,7 @@ class OnnxRuntime:
         self,
         graph: bytes,
         *,
-        columns: Sequence[str],
+        inputs: Sequence[Sequence[str]],
         classes: Sequence[str],
         has_probabilities: bool,
     ) -> None:
@@ -40,8 +42,8 @@ class OnnxRuntime:
         self._session = onnxruntime.InferenceSession(
             graph, options, providers=["CPUExecutionProvider"]
         )
-        inputs = [one.name for one in self._session.get_inputs()]
-        self._inputs = list(zip(inputs, columns, strict=True))
+        names = [one.name for one in self._session.get_inputs()]
+        self._inputs = list(zip(names, inputs, strict=True))
         outputs = [one.name for one in self._session.get_outputs()]
         self._outputs = outputs[: 2 if has_probabilities else 1]
         self._classes = tuple(classes)
@@ -50,13 +52,15 @@ class OnnxRuntime:
     def load(cls, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> OnnxRuntime:
         return cls(
             files[FILE],
-            columns=manifest["columns"],
+            inputs=manifest["inputs"],
             classes=manifest["classes"],
             has_probabilities=manifest["has_probabilities"],
         )
 
     def answer(self, columns: Columns) -> Answers:
-        feed = {name: _as_input(columns[column]) for name, column in self._inputs}
+        feed = {
+            name: _as_input([columns[column] for column in taken]) for name, taken in self._inputs
+        }
         outputs = self._session.run(self._outputs, feed)
         if not self._classes:
             return Answers(np.array([_shortest(value) for value in outputs[0].ravel()]))
@@ -67,9 +71,11 @@ class OnnxRuntime:
         return Answers(values, probabilities, self._classes)
 
 
-def _as_input(column: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    column = column.reshape(-1, 1)
-    return column if column.dtype == object else column.astype(np.float32)
+def _as_input(columns: list[NDArray[Any]]) -> NDArray[Any]:
+    first = columns[0]
+    if first.dtype == object:
+        return first.reshape(-1, 1)
+    return np.array(columns, dtype=np.float32).T
 
 
 def _shortest(value: np.float32) -> float:

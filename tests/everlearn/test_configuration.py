@@ -42,7 +42,7 @@ def test_an_empty_value_means_the_default():
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one():
-    with pytest.raises(ConfigurationError, match="EVERLEARN_HOEM .* EVERLEARN_HOME"):
+    with pytest.raises(ConfigurationError, match=r"EVERLEARN_HOEM .* EVERLEARN_HOME"):
         read({"EVERLEARN_HOEM": "x"}, NOWHERE)
 
 
@@ -142,7 +142,13 @@ def test_mlflow_and_hosts_are_taken_from_the_environment(tmp_path):
     assert "http://mlflow:5000 ['a.example', 'b']" in shown
 
 
-@pytest.mark.parametrize("program", [["manage.py", "check"], ["-m", "gunicorn", "-c", "gunicorn.conf.py", "everlearn.wsgi"]])  # fmt: skip
+PROGRAMS = {
+    "manage.py": ["manage.py", "check"],
+    "gunicorn": ["-m", "gunicorn", "-c", "gunicorn.conf.py", "everlearn.wsgi"],
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_every_program_stops_with_one_line_that_names_the_setting(program, tmp_path):
     done = subprocess.run(
         [sys.executable, *program],

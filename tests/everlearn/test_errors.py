@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import OperationalError
 from django.http import Http404
 from rest_framework.exceptions import Throttled
+from rest_framework.views import APIView
 
 from everlearn import errors
 from everlearn.errors import answer_exception
@@ -22,14 +23,14 @@ PROBLEMS = [
 
 
 def _answer(error: Exception):
-    return answer_exception(error, {"request": None, "view": None, "args": (), "kwargs": {}})
+    return answer_exception(error, {"request": None, "view": APIView(), "args": (), "kwargs": {}})
 
 
 @pytest.mark.parametrize(
     ("error", "status", "kind", "code"),
     [
         (refusals.NotFound("x"), 404, "client_error", "not_found"),
-        (refusals.TooMuch("x", code="too_many_instances"), 413, "client_error", "too_many_instances"),
+        (refusals.TooMuch("x"), 413, "client_error", "too_many_items"),
         (refusals.Conflict("x"), 409, "client_error", "conflict"),
         (refusals.GateSaidNo("x"), 422, "client_error", "gate_failed"),
         (refusals.NotServable("x"), 422, "client_error", "not_servable"),

@@ -79,6 +79,15 @@ def test_feedback_in_lists_may_have_ten(api, size, refused):
     assert (answer.status_code == 413) == refused
 
 
+def test_a_forgotten_slash_is_added_for_readers_and_named_to_writers(client):
+    read = client.get("/api/models?page=1")
+    written = client.post("/api/models/leaves/predict", {})
+
+    assert (read.status_code, read["Location"]) == (301, "/api/models/?page=1")
+    assert written.status_code == 404
+    assert "end in a slash" in written.json()["errors"][0]["detail"]
+
+
 @pytest.mark.django_db
 def test_pages_run_scripts_of_their_own_origin_only(client):
     make_model()

@@ -11,8 +11,9 @@ from django.urls import reverse
 from feedback_app import intake
 from feedback_app.models import Feedback, RetrainingRun
 from models_app import serving
-from models_app.models import RegisteredModel, TrainingSnapshot
+from models_app.models import TrainingSnapshot
 from tests.factories import LONG, make_champion, make_model, make_user
+from tests.feedback_app.makers import make_run
 
 pytestmark = pytest.mark.django_db
 
@@ -45,13 +46,6 @@ def make_feedback(value: str = "elm", **fields: Any) -> Feedback:
     return intake.record(word, speaker=intake.Speaker(user=None, address="203.0.113.9"))
 
 
-def make_run(model: RegisteredModel | None = None, **fields: Any) -> RetrainingRun:
-    defaults = {"trigger": "manual", "requested_by": make_user("rita")}
-    return RetrainingRun.objects.create(
-        registered_model=model or make_model(), **{**defaults, **fields}
-    )
-
-
 def test_train_now_asks_for_a_reason(manager: Client) -> None:
     model = make_model()
 
@@ -73,7 +67,7 @@ def test_train_now_queues_a_run_that_says_who_and_why(manager: Client) -> None:
 
 
 def test_a_second_click_leads_to_the_run_under_way(manager: Client) -> None:
-    run = make_run()
+    run = make_run(make_model())
     path = page_of(run.registered_model, "train_now")
 
     response = manager.post(path, {"reason": "Again"}, follow=True)
@@ -93,7 +87,9 @@ def test_a_viewer_has_no_button_to_train_and_is_refused_at_its_address(viewer: C
 
 
 def test_a_run_shows_how_far_it_is_and_why_it_failed(viewer: Client) -> None:
-    run = make_run(status="failed", step="fit", done=3, total=8, error="ValueError: 3 rows <b>")
+    run = make_run(
+        make_model(), status="failed", step="fit", done=3, total=8, error="ValueError: 3 rows <b>"
+    )
 
     listed = viewer.get(reverse("admin:feedback_app_retrainingrun_changelist")).text
     page = viewer.get(page_of(run)).text
@@ -103,7 +99,7 @@ def test_a_run_shows_how_far_it_is_and_why_it_failed(viewer: Client) -> None:
 
 
 def test_a_manager_cancels_a_run_after_being_asked(manager: Client) -> None:
-    run = make_run()
+    run = make_run(make_model())
 
     assert page_of(run, "cancel") in manager.get(page_of(run)).text
     assert "Cancel run" in manager.get(page_of(run, "cancel")).text
@@ -118,7 +114,7 @@ def test_a_manager_cancels_a_run_after_being_asked(manager: Client) -> None:
 
 
 def test_a_run_that_has_ended_is_not_cancelled(manager: Client) -> None:
-    run = make_run(status="succeeded")
+    run = make_run(make_model(), status="succeeded")
 
     page = manager.post(page_of(run, "cancel"), follow=True).text
 
@@ -128,7 +124,7 @@ def test_a_run_that_has_ended_is_not_cancelled(manager: Client) -> None:
 
 
 def test_a_viewer_cancels_nothing(viewer: Client) -> None:
-    run = make_run()
+    run = make_run(make_model())
 
     assert page_of(run, "cancel") not in viewer.get(page_of(run)).text
     assert viewer.post(page_of(run, "cancel")).status_code == 403

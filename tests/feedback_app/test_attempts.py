@@ -13,6 +13,7 @@ from django.utils import timezone
 from feedback_app import retraining
 from feedback_app.attempts import Attempt, LeaseLost, carry_out
 from feedback_app.models import Feedback, RetrainingRun
+from models_app.learning.tables import infer_schema
 from models_app.models import Deployment, ModelVersion, RegisteredModel
 from tests.factories import leaves, make_champion, make_model
 from tests.feedback_app.makers import BEYOND_MLFLOWS, make_feedback, make_run, make_running
@@ -180,3 +181,32 @@ def test_a_cancelled_run_stops_at_its_next_step() -> None:
         attempt.progress("fit", 2, 3)
 
     assert RetrainingRun.objects.get().done == 1
+
+
+def test_a_declaration_that_gains_a_feature_is_compared_and_one_that_loses_one_is_held() -> None:
+    rows = leaves()
+    model = make_model(data=stored(rows, "two.csv"))
+    finish(start(model))
+    more = make_schema_of(model, rows.assign(depth=1.0), "three.csv")
+
+    gained = finish(start(more))
+    lost = finish(start(make_schema_of(model, rows.drop(columns="width"), "one.csv")))
+
+    assert gained.version
+    assert gained.version.gate
+    assert gained.version.gate["rows"] > 0
+    assert "comparable" not in {check["name"] for check in gained.version.gate["checks"]}
+    assert (lost.status, lost.verdict) == (Status.HELD, "HOLD")
+    assert lost.version
+    assert lost.version.gate
+    assert lost.version.gate["checks"][0] == {
+        "name": "comparable", "passed": False, "value": 0.0, "limit": 1.0,
+    }  # fmt: skip
+
+
+def make_schema_of(model: RegisteredModel, rows: pd.DataFrame, name: str) -> RegisteredModel:
+    schema = infer_schema(rows, target="kind")
+    RegisteredModel.objects.filter(pk=model.pk).update(
+        features=schema.to_json(), data=stored(rows, name)
+    )
+    return RegisteredModel.objects.get(pk=model.pk)

@@ -82,7 +82,7 @@ def test_with_review_none_nothing_suspicious_waits() -> None:
 
 @pytest.mark.parametrize(("value", "status"), [("oak", "quarantined"), ("elm", "accepted")])
 def test_contradicting_a_golden_row_is_quarantined(value: str, status: str) -> None:
-    known = golden.Golden("kind", {digest_instance(LONG): "elm"})
+    known = golden.Golden("kind", answers={digest_instance(LONG): "elm"})
     parquet.store(golden.index_name("f" * 64), golden.index_of(known))
     make_model(golden_digest="f" * 64)
 

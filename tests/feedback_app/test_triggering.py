@@ -16,13 +16,15 @@ pytestmark = pytest.mark.django_db
 TWO = {"feedback": 2}
 
 
-def trained(model: RegisteredModel, hours_ago: float = 2) -> RetrainingRun:
+def trained(
+    model: RegisteredModel, hours_ago: float = 2, trigger: str = "feedback"
+) -> RetrainingRun:
     at = timezone.now() - timedelta(hours=hours_ago)
     snapshot = TrainingSnapshot.objects.create(
         registered_model=model, digest="0" * 64, rows=9, feedback_rows=0
     )
     return make_run(
-        model, status=RetrainingRun.Status.HELD, snapshot=snapshot,
+        model, status=RetrainingRun.Status.HELD, snapshot=snapshot, trigger=trigger,
         created_at=at, started_at=at, ended_at=at,
     )  # fmt: skip
 
@@ -67,6 +69,15 @@ def test_nothing_is_due_within_the_cool_down() -> None:
         make_feedback(model)
 
     assert triggering.request_due_runs() == []
+
+
+def test_a_run_that_somebody_asked_for_cools_nothing_down() -> None:
+    model = make_model(retrain={**TWO, "cooldown": "1h"})
+    trained(model, hours_ago=0.5, trigger="manual")
+    for _ in range(3):
+        make_feedback(model)
+
+    assert len(triggering.request_due_runs()) == 1
 
 
 def test_slots_that_passed_while_nobody_looked_ask_for_one_run() -> None:

@@ -164,7 +164,7 @@ def test_a_bundle_that_answers_its_smoke_rows_otherwise_is_refused(home: Path, d
     "changed",
     [
         {"features": [{"name": "length", "kind": "colour", "required": True}]},
-        {"columns": ["length"]},
+        {"inputs": [["length"]]},
         {"runtime": "os.system"},
         {"task": None, "classes": None},
     ],

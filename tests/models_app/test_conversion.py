@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.datasets
+from django.core.files.storage import default_storage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -17,7 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from models_app import bundles
-from models_app.conversion import MadeBundle, make_bundle, trusted_types
+from models_app.conversion import MadeBundle, make_bundle
 from models_app.learning import pipeline, tables
 from models_app.learning.schema import Schema
 from models_app.refusals import BundleRefused
@@ -231,7 +233,19 @@ def test_what_neither_onnx_nor_our_list_of_types_knows_is_refused() -> None:
 
     assert refusal.value.code == "artifact_untrusted"
     assert "Homemade" in refusal.value.detail
-    assert trusted_types(learnt.estimator) == ["tests.models_app.test_conversion.Homemade"]
+
+
+def test_numbers_reach_the_graph_as_one_input_and_texts_as_one_each() -> None:
+    numbers = Learnt(*shipped("breast_cancer"), "logistic").bundled()
+    mixed_up = Learnt(*mixed(), "logistic").bundled()
+
+    for made, text_inputs in ((numbers, 0), (mixed_up, 2)):
+        path = f"bundles/{made.digest}/{bundles.MANIFEST}"
+        with default_storage.open(path) as manifest:
+            inputs = json.load(manifest)["inputs"]
+        assert made.runtime == "onnx"
+        assert len([one for one in inputs if len(one) > 1]) == 1
+        assert len(inputs) <= 2 + text_inputs
 
 
 def test_the_same_estimator_gives_the_same_bundle() -> None:

@@ -37,6 +37,12 @@ def test_a_word_for_missing_among_numbers_is_a_missing_number(tmp_path: Path) ->
     assert numbers.isna().tolist() == [False, True, False]
 
 
+def test_true_and_false_beside_empty_cells_are_no_numbers(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("yes,n\nTrue,1\n,2\nFalse,3\n")
+
+    assert datasets.read_table(str(tmp_path / "t.csv"))["yes"].tolist()[::2] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -119,5 +119,3 @@ def test_rows_of_one_class_are_nothing_to_learn_from(model: RegisteredModel) -> 
         train(model, rows[rows["kind"] == "oak"])
 
     assert not ModelVersion.objects.exists()
-
-

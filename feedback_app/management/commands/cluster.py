@@ -16,7 +16,6 @@ class Command(qcluster.Command):  # type: ignore[misc]
     help = "The queue's processes; started and watched by `manage.py worker`."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # Without this, killing the first process would leave the rest working unwatched.
+        # Without this, killing one of them would leave those below it working unwatched.
         os.register_at_fork(after_in_child=partial(die_with_parent, signal.SIGKILL))
-        die_with_parent(signal.SIGKILL)
         super().handle(*args, **options)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
 from feedback_app.attempts import carry_out
-from feedback_app.lifeline import die_with_parent
 from feedback_app.models import RetrainingRun
 
 
@@ -20,7 +18,5 @@ class Command(BaseCommand):
         parser.add_argument("token", type=int)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # A lease that nobody renews any more is another's: better to end than to be too late.
-        die_with_parent(signal.SIGKILL)
         run = RetrainingRun.objects.select_related("registered_model").get(pk=options["run"])
         self.stdout.write(carry_out(run, options["token"]))
