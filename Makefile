@@ -1,4 +1,4 @@
-# `make up` runs everything, `make test` the suite, `make check` what CI runs, `make demo` the loop.
+# `make up` runs everything, `make test` the suite, `make check` what CI runs, `make demo` the loop, `make bench` figures.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,22 +6,29 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
 READY := $(VENV)/.ready
 
-.PHONY: up demo test chromium check lock clean
+.PHONY: up demo bench test chromium check lock clean
 .DELETE_ON_ERROR:
 
 up: $(READY)
 	@exec $(BIN)/python manage.py up
 
 demo: $(READY)
-	@exec $(BIN)/python manage.py demo
+	@exec $(BIN)/python -m everlearn.demo
+
+bench: $(READY)
+	@exec $(BIN)/python -m benchmarks.predict
 
 test: $(READY) chromium
 	@$(BIN)/python -m pytest
 
-# For the browser tests. Playwright brings one where the system has none.
+# For the browser tests: Debian's where we may install it, else the one that Playwright brings.
 chromium: $(READY)
-	@command -v chromium >/dev/null || $(BIN)/playwright install --only-shell chromium || \
-		echo "The browser tests need Chromium (on Debian: apt-get install chromium)."
+	@command -v chromium >/dev/null || { \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		echo "Installing Chromium for the browser tests" && \
+		apt-get -qq update && apt-get -qq -y install chromium >/dev/null; } || \
+	$(BIN)/playwright install --only-shell chromium || \
+	{ echo "The browser tests need Chromium (on Debian: apt-get install chromium)."; exit 1; }
 
 check: $(READY)
 	$(BIN)/ruff format --check .

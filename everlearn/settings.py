@@ -85,7 +85,8 @@ _database: dict[str, Any] = dict(
     Env.db_url_config(_given.database_url or f"sqlite:///{EVERLEARN_HOME}/db.sqlite3")
 )
 _database["CONN_MAX_AGE"] = None
-_database["CONN_HEALTH_CHECKS"] = True
+# A server may have dropped the connection; a file cannot, and each check is one more query.
+_database["CONN_HEALTH_CHECKS"] = _database["ENGINE"] != "django.db.backends.sqlite3"
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _synchronous = {"process": "NORMAL", "power": "FULL"}[_given.durability]
     _database["OPTIONS"] = {

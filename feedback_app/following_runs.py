@@ -17,7 +17,11 @@ LOOK_EVERY = 0.3
 
 
 def wait_for_runs(runs: Sequence[RetrainingRun], stdout: OutputWrapper) -> list[RetrainingRun]:
-    """The runs as they ended, in order; meanwhile a line each shows how far it is."""
+    """The runs as they ended, in order; meanwhile a line each shows how far it is.
+
+    Where nobody watches (a pipe, a log) each change of a run is a line of its own.
+    """
+    said: dict[int, str] = {}
     with _progress(stdout) as progress:
         lines = {run.pk: progress.add_task(_what(run), total=None) for run in runs}
         active = list(runs)
@@ -25,6 +29,10 @@ def wait_for_runs(runs: Sequence[RetrainingRun], stdout: OutputWrapper) -> list[
             for run in active:
                 run.refresh_from_db()
                 _show(progress, lines[run.pk], run)
+                if progress.disable and said.get(run.pk) != _what(run):
+                    said[run.pk] = _what(run)
+                    stdout.write(said[run.pk])
+                    stdout.flush()
             active = [run for run in active if run.active]
             if active:
                 time.sleep(LOOK_EVERY)
@@ -40,7 +48,7 @@ def _progress(stdout: OutputWrapper) -> Iterator[Progress]:
         BarColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=not stdout.isatty()) as progress:
         yield progress
 
 

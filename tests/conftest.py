@@ -6,10 +6,12 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.test import Client
 from rest_framework.test import APIClient
 
 from everlearn.authentication import KeyAuthentication
 from everlearn.keys import create_key
+from tests.staff import staff
 
 KeyMaker = Callable[..., APIClient]
 
@@ -47,3 +49,21 @@ def client_with(key: Callable[..., str]) -> KeyMaker:
         return client
 
     return make
+
+
+@pytest.fixture
+def viewer(db: None) -> Client:
+    """A member of the group viewer in a browser."""
+    return staff("vera", "viewer")
+
+
+@pytest.fixture
+def manager(db: None) -> Client:
+    """A member of the group manager in a browser."""
+    return staff("max", "manager")
+
+
+@pytest.fixture
+def boss(db: None) -> Client:
+    """A superuser in a browser."""
+    return staff("boss", is_superuser=True)

@@ -18,7 +18,7 @@ from models_app.refusals import InvalidInput, NotFound
 from models_app.serializers import AnsweredSerializer, PredictionRequest
 from models_app.serving import Answered
 
-MEMBERS = ("instances", "subject")
+MEMBERS = ("instances", "subject", "explain")
 LONGEST_SUBJECT = 255
 
 
@@ -67,6 +67,8 @@ def read(body: Any) -> tuple[list[object], str]:
         problems.append(Problem("instances", "required", "A list of instances is expected."))
     elif not isinstance(instances, list):
         problems.append(Problem("instances", "invalid_type", "A list of instances is expected."))
+    if body.get("explain", False) is not False:
+        problems.append(Problem("explain", "unavailable", "Only false: nothing is explained yet."))
     if not isinstance(subject, str):
         problems.append(Problem("subject", "invalid_type", "A string is expected."))
     elif len(subject) > LONGEST_SUBJECT:

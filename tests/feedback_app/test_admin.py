@@ -4,7 +4,6 @@ import uuid
 from typing import Any
 
 import pytest
-from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
@@ -12,32 +11,11 @@ from feedback_app import intake
 from feedback_app.models import Feedback, RetrainingRun
 from models_app import serving
 from models_app.models import TrainingSnapshot
-from tests.factories import LONG, make_champion, make_model, make_user
+from tests.factories import LONG, make_champion, make_model
 from tests.feedback_app.makers import make_run
+from tests.staff import page_of
 
 pytestmark = pytest.mark.django_db
-
-
-def staff(username: str, *groups: str, **fields: Any) -> Client:
-    client = Client(HTTP_ACCEPT="text/html")
-    client.force_login(make_user(username, groups=groups, is_staff=True, **fields))
-    return client
-
-
-@pytest.fixture
-def viewer() -> Client:
-    return staff("vera", "viewer")
-
-
-@pytest.fixture
-def manager() -> Client:
-    return staff("max", "manager")
-
-
-def page_of(thing: Model | None, verb: str = "change") -> str:
-    assert thing is not None
-    options = thing._meta
-    return reverse(f"admin:{options.app_label}_{options.model_name}_{verb}", args=[thing.pk])
 
 
 def make_feedback(value: str = "elm", **fields: Any) -> Feedback:
@@ -153,8 +131,7 @@ def test_feedback_shows_what_was_asked_answered_and_said(viewer: Client) -> None
     assert "<script>alert(1)" not in page
 
 
-def test_feedback_and_runs_are_never_edited_added_or_deleted() -> None:
-    boss = staff("boss", is_superuser=True)
+def test_feedback_and_runs_are_never_edited_added_or_deleted(boss: Client) -> None:
     make_champion()
     feedback, run = make_feedback("elm"), make_run(make_model("other"))
 

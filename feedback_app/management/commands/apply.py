@@ -14,7 +14,7 @@ from feedback_app.following_runs import wait_for_runs
 from feedback_app.models import RetrainingRun
 from models_app import applying, declaration
 from models_app.management.acting import ActingCommand
-from models_app.models import RegisteredModel
+from models_app.models import ModelVersion, RegisteredModel
 
 
 class Command(ActingCommand):
@@ -44,23 +44,27 @@ class Command(ActingCommand):
             raise SystemExit(2 if changes else 0)
         applying.apply(changes)
         if options["train"]:
-            self._train(actor, list(declared.models))
+            self._train(actor, self._outdated(list(declared.models)))
 
-    def _train(self, actor: User, names: list[str]) -> None:
+    @staticmethod
+    def _outdated(names: list[str]) -> list[RegisteredModel]:
+        """The models without a version that was trained as they are declared now."""
         stored = RegisteredModel.objects.in_bulk(names, field_name="name")
-        outdated = [
+        trained = ModelVersion.objects.exclude(bundle_digest="")
+        return [
             model
             for model in (stored[name] for name in names)
-            if not model.versions.exclude(bundle_digest="").filter(recipe=model.recipe).exists()
+            if not trained.filter(registered_model=model, recipe=model.recipe).exists()
         ]
+
+    def _train(self, actor: User, outdated: list[RegisteredModel]) -> None:
         runs = [
             retraining.request(
                 model, actor=actor, trigger=RetrainingRun.Trigger.MANUAL, reason="declared"
             )[0]
             for model in outdated
         ]
-        failed = [
-            run for run in wait_for_runs(runs, self.stdout) if run.status == run.Status.FAILED
-        ]
+        ended = wait_for_runs(runs, self.stdout) if runs else []
+        failed = [run for run in ended if run.status == run.Status.FAILED]
         if failed:
             raise CommandError("; ".join(f"{run}: {run.error}" for run in failed))
