@@ -12,9 +12,7 @@ from django.utils import timezone
 
 from models_app import datasets
 from models_app.declaration import Declaration, DeclaredModel, locate_data
-from models_app.learning.evaluation import check_metric, default_metric
-from models_app.learning.pipeline import check_estimator
-from models_app.learning.tables import infer_schema, infer_task
+from models_app.learning.tables import Task, default_metric, infer_schema, infer_task
 from models_app.models import RegisteredModel
 
 
@@ -140,8 +138,9 @@ def _learnt_from_data(
         )
     task = declared.task or infer_task(frame[declared.target])
     metric = declared.metric or default_metric(task)
-    check_metric(metric, task)
-    check_estimator(declared.estimator, task)
+    known = (stored.task, stored.metric, stored.estimator) if stored else None
+    if known != (task, metric, declared.estimator):
+        _refuse_unknown(metric, declared.estimator, task)
     overrides = {
         name: feature.model_dump(exclude_none=True) for name, feature in declared.features.items()
     }
@@ -151,6 +150,16 @@ def _learnt_from_data(
         {key: feature[key] for key in ("name", "kind", "required")} for feature in schema.to_json()
     ]
     return {"task": task, "metric": metric, "features": features}
+
+
+def _refuse_unknown(metric: str, estimator: str, task: Task) -> None:
+    # Imported only when there is something new to look up: scikit-learn takes seconds, and
+    # every start applies.
+    from models_app.learning.evaluation import check_metric  # noqa: PLC0415
+    from models_app.learning.pipeline import check_estimator  # noqa: PLC0415
+
+    check_metric(metric, task)
+    check_estimator(estimator, task)
 
 
 def _compare(name: str, wanted: dict[str, Any], stored: RegisteredModel | None) -> Change | None:

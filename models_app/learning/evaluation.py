@@ -15,7 +15,7 @@ from sklearn.metrics import get_scorer, get_scorer_names
 
 from models_app.learning.answers import Answers
 from models_app.learning.spelling import unknown_name
-from models_app.learning.tables import Task
+from models_app.learning.tables import Task, default_metric
 
 REPORTED: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy", "balanced_accuracy", "f1_macro", "neg_log_loss"),
@@ -52,11 +52,6 @@ def constant_answers(
     shares = np.array([np.mean(train_targets == name) for name in classes])
     values = np.full(n, classes[int(shares.argmax())], dtype=object)
     return Answers(values, np.tile(shares, (n, 1)), classes)
-
-
-def default_metric(task: Task) -> str:
-    """The scorer that a model is judged by unless it names one."""
-    return "balanced_accuracy" if task == "classification" else "neg_root_mean_squared_error"
 
 
 def check_metric(metric: str, task: Task) -> None:

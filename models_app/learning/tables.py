@@ -60,6 +60,11 @@ def infer_task(target: pd.Series[Any]) -> Task:
     return "regression" if many else "classification"
 
 
+def default_metric(task: Task) -> str:
+    """The scikit-learn scorer that a model is judged by unless it names one."""
+    return "balanced_accuracy" if task == "classification" else "neg_root_mean_squared_error"
+
+
 def targets_of(series: pd.Series[Any], task: Task) -> NDArray[Any]:
     """Known targets, shape (n,): classes as text (1.0 as "1", True as "true"), or float64.
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import get_scorer, get_scorer_names
 
-from models_app.learning import evaluation, selection
+from models_app.learning import evaluation, selection, tables
 from models_app.learning.answers import Answers
 from models_app.learning.tables import Task
 from tests.models_app.learning.real_data import prepared
@@ -47,7 +47,7 @@ def test_every_scorer_says_of_stored_answers_what_it_says_of_the_estimator(name:
     estimator = "ridge" if data.task == "regression" else "logistic"
     fitted = selection.fit(
         estimator, data.encoded, data.targets, schema=data.schema, task=data.task,
-        metric=evaluation.default_metric(data.task), seed=0,
+        metric=tables.default_metric(data.task), seed=0,
     ).estimator  # fmt: skip
     answers = evaluation.answer(fitted, data.encoded, data.task)
     classes = sorted(set(data.targets))
@@ -126,7 +126,7 @@ def test_a_metric_that_cannot_judge_the_task_is_refused(
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_the_default_metric_fits_its_task(task: Task) -> None:
-    assert fits(evaluation.default_metric(task), task)
+    assert fits(tables.default_metric(task), task)
 
 
 def test_errors_are_told_from_scores() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models_app.learning import evaluation, pipeline, selection
+from models_app.learning import evaluation, pipeline, selection, tables
 from models_app.learning.schema import Feature, Schema
 from models_app.learning.selection import Fitted
 from tests.models_app.learning.real_data import prepared
@@ -20,7 +20,7 @@ def fit(name: str, estimator: str = "auto", rows: slice = slice(None), **options
         data.targets[rows],
         schema=data.schema,
         task=data.task,
-        metric=evaluation.default_metric(data.task),
+        metric=tables.default_metric(data.task),
         seed=0,
         **options,
     )
