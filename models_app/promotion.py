@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 
-from models_app import bundles
+from models_app import bundles, syncing
 from models_app.actors import system_user
 from models_app.learning.schema import Problem
 from models_app.models import Deployment, ModelVersion, RegisteredModel, RegistryAlias
@@ -206,6 +206,7 @@ def _move(
         alias=CHAMPION_ALIAS,
         defaults={"number": version.number, "held_for_review": None},
     )
+    syncing.ask()
     return Deployment.objects.create(
         registered_model=model,
         generation=generation,

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
 from models_app.models import RegistrySync
 
 
-def wait_for_sync(timeout: timedelta) -> tuple[bool, str]:
-    """Have the worker reconcile; (True, "") when it has, else False and the reason."""
+def ask() -> datetime:
+    """Have the worker reconcile as soon as it can; returns when that was asked."""
     asked = timezone.now()
     RegistrySync.objects.update_or_create(pk=1, defaults={"requested_at": asked})
+    return asked
+
+
+def wait_for_sync(timeout: timedelta) -> tuple[bool, str]:
+    """Have the worker reconcile; (True, "") when it has, else False and the reason."""
+    asked = ask()
     give_up = time.monotonic() + timeout.total_seconds()
     while time.monotonic() < give_up:
         sync = RegistrySync.objects.get(pk=1)
