@@ -15,8 +15,11 @@ from pathlib import Path
 
 from django.conf import settings
 
+from feedback_app.lifeline import tied
+
 # All must be over within ten seconds; supervisord itself allows its programs six.
 STOP_SECONDS = 9.0
+CONFIGURATION = Path(__file__).parent.parent / "supervisord.conf"
 
 
 class Busy(Exception):
@@ -48,11 +51,6 @@ def sole_instance(home: Path) -> Iterator[None]:
         yield
 
 
-def tethered(*command: str) -> list[str]:
-    """`command`, made to end when this process does."""
-    return [sys.executable, "-m", "everlearn.tethered", *command]
-
-
 class Supervisor:
     """supervisord with web and worker below it, brought back should it die itself."""
 
@@ -65,7 +63,9 @@ class Supervisor:
         # Ctrl-C goes to the terminal's whole process group: a session of its own leaves the
         # order of stopping to us.
         self._process = subprocess.Popen(
-            tethered("supervisord", "-c", str(settings.BASE_DIR / "supervisord.conf")),
+            tied(
+                "supervisord", "-c", str(settings.BASE_DIR / "supervisord.conf"), by=signal.SIGTERM
+            ),
             cwd=settings.BASE_DIR,
             env=_environment(),
             stdin=subprocess.DEVNULL,

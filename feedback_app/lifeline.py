@@ -1,7 +1,7 @@
 """Tie a process to the one that started it, so that no orphan goes on working.
 
-`python -m feedback_app.lifeline COMMAND …` ties COMMAND from its first moment on, since the
-tie survives exec; it is killed with its parent.
+`python -m feedback_app.lifeline SIGNAL COMMAND …` ties COMMAND from its first moment on: the tie
+survives exec, so it holds for programs that know nothing of it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ def die_with_parent(signum: signal.Signals) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signum), 0, 0, 0)
 
 
-def tied(*command: str) -> list[str]:
-    """The command line that runs `command` tied to whoever starts it."""
-    return [sys.executable, "-m", "feedback_app.lifeline", *command]
+def tied(*command: str, by: signal.Signals = signal.SIGKILL) -> list[str]:
+    """The command line that runs `command`, sent the signal `by` when whoever starts it dies."""
+    return [sys.executable, "-m", "feedback_app.lifeline", by.name, *command]
 
 
 if __name__ == "__main__":
-    die_with_parent(signal.SIGKILL)
-    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - what this is for
+    die_with_parent(signal.Signals[sys.argv[1]])
+    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - what this is for

@@ -27,9 +27,11 @@ from feedback_app.serializers import (
     RunStartedSerializer,
 )
 from models_app import serving
+from models_app.declaration import DeclarationRefused, locate_beside
+from models_app.learning.schema import Problem
 from models_app.models import Prediction, RegisteredModel, TrainingSnapshot
 from models_app.pagination import Pages
-from models_app.refusals import NotFound
+from models_app.refusals import InvalidInput, NotFound
 from models_app.views import ActorRequest, find_model
 
 ONE_OR_MANY = PolymorphicProxySerializer(
@@ -127,11 +129,14 @@ class DefaultTriggerView(APIView):
 
 def start_run(request: ActorRequest, registered_model: RegisteredModel) -> Response:
     """Queue a run: 202, or 200 with the run that is active already."""
+    asked = _checked(RetrainRequest, request.data)
+    if data := asked.get("data"):
+        try:
+            asked["data"] = locate_beside(data, registered_model.data)
+        except DeclarationRefused as refusal:
+            raise InvalidInput([Problem("data", "data_not_allowed", str(refusal))]) from refusal
     run, created = retraining.request(
-        registered_model,
-        actor=request.user,
-        trigger=RetrainingRun.Trigger.MANUAL,
-        **_checked(RetrainRequest, request.data),
+        registered_model, actor=request.user, trigger=RetrainingRun.Trigger.MANUAL, **asked
     )
     return Response(
         RunStartedSerializer(run).data,

@@ -122,6 +122,20 @@ def locate_data(data: str, beside: Path) -> str:
     return str((beside.parent / Path(data).expanduser()).resolve())
 
 
+def locate_beside(data: str, declared: str) -> str:
+    """The path `data` when it lies in the folder of the declared data, or below it.
+
+    For those who may ask for a training but are not at home on this machine. Raises
+    DeclarationRefused for any other path, and for an address.
+    """
+    folder = Path(declared).parent.resolve()
+    path = (folder / data).resolve()
+    elsewhere = any(one.startswith("env:") or "://" in one for one in (data, declared))
+    if elsewhere or folder not in path.parents:
+        raise DeclarationRefused(f"{data!r} does not lie beside the declared data")
+    return str(path)
+
+
 def _explain(error: ValidationError, path: Path, text: str) -> Iterator[str]:
     for problem in error.errors():
         where = [str(part) for part in problem["loc"]]

@@ -1,4 +1,4 @@
-"""`manage.py up`, supervising.py and tethered.py: from nothing to a prediction, and back."""
+"""`manage.py up`, supervising.py and lifeline.py: from nothing to a prediction, and back."""
 
 import json
 import os
@@ -18,7 +18,7 @@ import psutil
 import pytest
 from django.conf import settings
 
-from everlearn.supervising import Busy, refuse_busy_port, sole_instance, tethered
+from everlearn.supervising import Busy, refuse_busy_port, sole_instance
 from tests.factories import leaves
 
 DECLARED = """
@@ -191,13 +191,12 @@ def test_one_home_holds_one_instance(tmp_path) -> None:
         pass
 
 
-def test_a_tethered_program_ends_when_its_parent_is_killed() -> None:
+def test_a_tied_program_ends_when_its_parent_is_killed() -> None:
     starts_a_child = (
-        "import subprocess, sys, time; from everlearn.supervising import tethered\n"
-        "child = subprocess.Popen(tethered('sleep', '600')); print(child.pid, flush=True)\n"
+        "import subprocess, sys, time; from feedback_app.lifeline import tied\n"
+        "child = subprocess.Popen(tied('sleep', '600')); print(child.pid, flush=True)\n"
         "time.sleep(600)"
     )
-    assert tethered("sleep", "1")[1:] == ["-m", "everlearn.tethered", "sleep", "1"]
     parent = subprocess.Popen(
         [sys.executable, "-c", starts_a_child], cwd=settings.BASE_DIR, stdout=subprocess.PIPE
     )

@@ -103,3 +103,32 @@ def test_an_unknown_run_is_not_found(client_with: KeyMaker) -> None:
 
 def ids(client: APIClient, query: str) -> list[int]:
     return [run["id"] for run in client.get(f"/api/runs/{query}").json()["results"]]
+
+
+@pytest.mark.parametrize("data", ["leaves.csv", "./leaves.csv"])
+def test_a_run_may_learn_from_a_file_beside_the_declared_data(
+    client_with: KeyMaker, data: str
+) -> None:
+    model = make_model()
+
+    answer = client_with("retrain").post("/api/models/leaves/retrain/", {"data": data})
+
+    assert answer.status_code == 202
+    assert RetrainingRun.objects.get().data == model.data
+
+
+@pytest.mark.parametrize(
+    "data", ["/etc/passwd", "../leaves.csv", "env:DATABASE_URL", "http://127.0.0.1/x.csv", "."]
+)
+def test_no_other_file_of_this_machine_is_read_because_a_client_says_so(
+    client_with: KeyMaker, data: str
+) -> None:
+    make_model(data="/srv/data/leaves.csv")
+
+    answer = client_with("retrain").post("/api/models/leaves/retrain/", {"data": data})
+
+    problem = answer.json()["errors"][0]
+    assert (answer.status_code, problem["code"], problem["attr"]) == (
+        400, "data_not_allowed", "data",
+    )  # fmt: skip
+    assert not RetrainingRun.objects.exists()

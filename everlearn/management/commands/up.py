@@ -24,7 +24,8 @@ from django.db import connections
 from everlearn import keys
 from everlearn.access import SCOPES
 from everlearn.models import ApiKey
-from everlearn.supervising import Busy, Supervisor, refuse_busy_port, sole_instance, tethered
+from everlearn.supervising import Busy, Supervisor, refuse_busy_port, sole_instance
+from feedback_app.lifeline import tied
 from models_app.bundles import SMOKE
 from models_app.models import RegisteredModel
 
@@ -70,7 +71,7 @@ class Command(BaseCommand):
         self.stdout.write(f"Applying {settings.EVERLEARN_MODELS}")
         self.stdout.flush()
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "apply", "--train"]
-        if subprocess.run(tethered(*command), cwd=settings.BASE_DIR, check=False).returncode:
+        if subprocess.run(tied(*command), cwd=settings.BASE_DIR, check=False).returncode:
             self.stderr.write("Not all models were applied and trained; what serves goes on.")
 
     def _wait_until_ready(self) -> None:
