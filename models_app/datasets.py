@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
+from django.conf import settings
+
+from models_app.declaration import FROM_SETTING
 
 MISSING_NUMBERS = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None", "-", "?")
 
@@ -15,7 +17,7 @@ class DataRefused(Exception):
 
 
 def read_table(source: str) -> pd.DataFrame:
-    """The rows of a CSV or Parquet file; `env:NAME` reads the path from the environment.
+    """The rows of a CSV or Parquet file; `env:DATA_URL` stands for the setting's path.
 
     Raises DataRefused when nothing is there, it is not a table, or it has no rows.
     """
@@ -37,12 +39,11 @@ def read_table(source: str) -> pd.DataFrame:
 
 
 def _resolve(source: str) -> str:
-    if not source.startswith("env:"):
+    if source != FROM_SETTING:
         return source
-    name = source.removeprefix("env:")
-    if not os.environ.get(name):
-        raise DataRefused(f"the data is declared as {source!r}, but {name} is not set")
-    return os.environ[name]
+    if not settings.DATA_URL:
+        raise DataRefused(f"the data is declared as {source!r}, but DATA_URL is not set")
+    return str(settings.DATA_URL)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

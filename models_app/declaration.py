@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from models_app.learning.triggers import check_schedule, parse_duration
 from models_app.models import MODEL_NAME
 
+FROM_SETTING = "env:DATA_URL"
+
 
 class DeclarationRefused(Exception):
     """The declaration cannot be used; the message names file, line and remedy."""
@@ -21,6 +23,12 @@ class DeclarationRefused(Exception):
 
 def _duration(text: str) -> str:
     parse_duration(text)
+    return text
+
+
+def _place(text: str) -> str:
+    if text.startswith("env:") and text != FROM_SETTING:
+        raise ValueError(f"{text!r} is no place; the one setting to read from is {FROM_SETTING!r}")
     return text
 
 
@@ -76,7 +84,7 @@ class DeclaredModel(Strict):
     """One `[models.NAME]` table."""
 
     task: Literal["classification", "regression"] | None = None
-    data: Annotated[str, Field(min_length=1)]
+    data: Annotated[str, Field(min_length=1), AfterValidator(_place)]
     target: Annotated[str, Field(min_length=1)]
     public: bool = False
     estimator: Annotated[str, Field(min_length=1)] = "auto"
@@ -116,7 +124,7 @@ def read(path: Path) -> Declaration:
 
 
 def locate_data(data: str, beside: Path) -> str:
-    """`data` as the trainer will read it: env:NAME and addresses stay, paths become absolute."""
+    """`data` as the trainer will read it: paths become absolute, all else stays."""
     if data.startswith("env:") or "://" in data:
         return data
     return str((beside.parent / Path(data).expanduser()).resolve())
@@ -147,7 +155,8 @@ def _explain(error: ValidationError, path: Path, text: str) -> Iterator[str]:
             yield f"{path}:{line}: {key!r} is required"
         else:
             given = problem["input"]
-            yield f"{path}:{line}: {key!r} is {given!r}: {problem['msg'].lower()}"
+            why = problem["msg"].removeprefix("Value error, ")
+            yield f"{path}:{line}: {key!r} is {given!r}: {why[:1].lower()}{why[1:]}"
 
 
 def _nearest(where: list[str]) -> str:

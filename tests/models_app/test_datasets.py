@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from django.conf import LazySettings
 
 from models_app import datasets
 from models_app.datasets import DataRefused
@@ -65,17 +66,13 @@ def test_what_is_no_table_is_refused_in_one_line(
     assert "\n" not in str(refusal.value)
 
 
-def test_the_place_may_come_from_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_place_may_come_from_a_setting(tmp_path: Path, settings: LazySettings) -> None:
     (tmp_path / "t.csv").write_text("a\n1\n")
-    monkeypatch.setenv("DATA_URL", str(tmp_path / "t.csv"))
+    settings.DATA_URL = str(tmp_path / "t.csv")
 
     assert len(datasets.read_table("env:DATA_URL")) == 1
 
 
-def test_an_unset_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DATA_URL", raising=False)
-
+def test_a_setting_that_is_not_set_is_named() -> None:
     with pytest.raises(DataRefused, match="DATA_URL is not set"):
         datasets.read_table("env:DATA_URL")

@@ -40,6 +40,7 @@ def test_a_model_needs_only_data_and_target(tmp_path: Path) -> None:
         (MINIMAL + '[models.leaves.retrain]\ncooldown = "1 hour"\n', 5, "'1 hour' is no duration"),
         (MINIMAL + '[models.leaves.promotion]\nmode = "semi"\n', 5, "'semi'"),
         (MINIMAL + '[models.leaves.features.a]\nkind = "int"\n', 5, "'int'"),
+        (MINIMAL.replace("leaves.csv", "env:SECRET"), 2, "env:DATA_URL"),
         ('[models.leaves]\ntarget = "kind"\n', 1, "'models.leaves.data' is required"),
         ('[models.Leaves]\ndata = "a"\ntarget = "b"\n', 1, "model name 'Leaves'"),
         ('default = "leave"\n' + MINIMAL, 1, "did you mean 'leaves'?"),
