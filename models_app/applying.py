@@ -104,7 +104,7 @@ def _wanted(
     default: str | None,
 ) -> dict[str, Any]:
     wanted: dict[str, Any] = {
-        "data": locate_data(declared.data, path),
+        "data": locate_data(declared.data, path.parent),
         "target": declared.target,
         "public": declared.public,
         "estimator": declared.estimator,

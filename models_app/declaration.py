@@ -123,11 +123,11 @@ def read(path: Path) -> Declaration:
     return declaration
 
 
-def locate_data(data: str, beside: Path) -> str:
-    """`data` as the trainer will read it: paths become absolute, all else stays."""
+def locate_data(data: str, folder: Path) -> str:
+    """`data` as the trainer will read it: a path in `folder` becomes absolute, all else stays."""
     if data.startswith("env:") or "://" in data:
         return data
-    return str((beside.parent / Path(data).expanduser()).resolve())
+    return str((folder / Path(data).expanduser()).resolve())
 
 
 def locate_beside(data: str, declared: str) -> str:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def test_a_run_is_queued_as_the_system_user_of_the_command_line() -> None:
     run = RetrainingRun.objects.get()
     assert said == f"run {run.pk} of leaves is queued.\n"
     assert (run.requested_by.username, run.reason) == ("cli", "try it")
-    assert (run.data, run.promote) == ("other.csv", True)
+    assert (run.data, run.promote) == (str(Path.cwd() / "other.csv"), True)
 
 
 @pytest.mark.django_db

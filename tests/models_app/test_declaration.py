@@ -85,4 +85,4 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_data_paths_are_relative_to_the_file(data: str, located: str) -> None:
-    assert declaration.locate_data(data, Path("/models/everlearn.toml")) == located
+    assert declaration.locate_data(data, Path("/models")) == located

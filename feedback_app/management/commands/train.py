@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -10,6 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from feedback_app import retraining
 from feedback_app.following_runs import wait_for_runs
 from feedback_app.models import RetrainingRun
+from models_app.declaration import locate_data
 from models_app.management.acting import ActingCommand, named_model
 
 NOT_BETTER = 3
@@ -32,7 +34,7 @@ class Command(ActingCommand):
             actor=actor,
             trigger=RetrainingRun.Trigger.MANUAL,
             reason=options["reason"],
-            data=options["data"],
+            data=options["data"] and locate_data(options["data"], Path.cwd()),
             promote=options["promote"],
         )
         self.stdout.write(f"{run} is {run.status}." if created else f"{run} is under way already.")
