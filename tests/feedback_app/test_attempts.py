@@ -121,7 +121,7 @@ def test_feedback_teaches_what_the_base_data_does_not_hold() -> None:
     ("data", "error"),
     [
         ("/nowhere/leaves.csv", "data_refused: /nowhere/leaves.csv: no such file"),
-        ("env:ABSENT_HERE", "data_refused: the data is declared as 'env:ABSENT_HERE'"),
+        ("env:DATA_URL", "data_refused: the data is declared as 'env:DATA_URL'"),
     ],
 )
 def test_data_that_cannot_be_read_ends_the_run_with_one_line(data: str, error: str) -> None:
