@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
 READY := $(VENV)/.ready
 
-.PHONY: up demo bench test chromium check lock clean
+.PHONY: up demo bench test drills chromium check lock clean
 .DELETE_ON_ERROR:
 
 up: $(READY)
@@ -19,7 +19,11 @@ bench: $(READY)
 	@exec $(BIN)/python -m benchmarks.predict
 
 test: $(READY) chromium
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --ignore tests/drills
+
+# The faults that must not break us, on whole instances; minutes.
+drills: $(READY)
+	@$(BIN)/python -m pytest tests/drills
 
 # For the browser tests: Debian's where we may install it, else the one that Playwright brings.
 chromium: $(READY)
@@ -36,6 +40,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory drills
 
 lock:
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \

@@ -8,110 +8,25 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import psutil
 import pytest
 from django.conf import settings
 
 from everlearn.supervising import Busy, refuse_busy_port, sole_instance
-from tests.factories import leaves
+from tests.instance import Instance, shown, wait_for
 
-DECLARED = """
-default = "leaves"
-[models.leaves]
-data = "leaves.csv"
-target = "kind"
-estimator = "logistic"
-public = true
-"""
-# The contract's numbers, in seconds.
-BACK_WITHIN = STOPPED_WITHIN = 10
-FIRST_START_WITHIN = 120
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.1)
-
-
-class Up:
-    """A running `manage.py up` with a home and a port of its own."""
-
-    def __init__(self, home: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.home = home
-        self.seen: set[psutil.Process] = set()
-
-    def start(self) -> str:
-        """Start, wait until it stays, and return what it printed."""
-        output = self.home / "output"
-        environ = {"PORT": str(self.port), "EVERLEARN_MODELS": str(self.home / "everlearn.toml")}
-        with output.open("w") as file:
-            self.process = psutil.Popen(
-                [sys.executable, "manage.py", "up"],
-                cwd=settings.BASE_DIR, stdout=file, stderr=subprocess.STDOUT,
-                env=os.environ | environ | {"EVERLEARN_HOME": str(self.home)},
-            )  # fmt: skip
-        wait_for(
-            lambda: "Ctrl-C" in output.read_text() or not self.process.is_running(),
-            FIRST_START_WITHIN,
-        )
-        return output.read_text()
-
-    def below(self, *words: str) -> list[psutil.Process]:
-        """The processes below it whose command line has all `words`."""
-        found = []
-        for process in self.process.children(recursive=True):
-            self.seen.add(process)
-            try:
-                if set(words) <= set(process.cmdline()):
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
-
-    def has_another(self, word: str, dead: psutil.Process) -> bool:
-        now = self.below(word)
-        return bool(now) and dead not in now
-
-    def ready(self) -> bool:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=2).close()
-        except OSError:
-            return False
-        return True
-
-    def end(self, signum: signal.Signals) -> None:
-        """Send `signum` and wait until nothing is left of it."""
-        self.below()
-        self.process.send_signal(signum)
-        self.process.wait(STOPPED_WITHIN)
-        wait_for(lambda: not any(process.is_running() for process in self.seen), STOPPED_WITHIN)
+# The contract's number, in seconds.
+BACK_WITHIN = 10
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory) -> Iterator[Up]:
-    home = tmp_path_factory.mktemp("up")
-    leaves().to_csv(home / "leaves.csv", index=False)
-    (home / "everlearn.toml").write_text(DECLARED)
-    running = Up(home)
-    yield running
-    if running.process.is_running():
-        running.end(signal.SIGTERM)
-
-
-def _shown(name: str, output: str) -> str | None:
-    found = re.search(rf"^\s+{name}:\s+(\S+)$", output, re.MULTILINE)
-    return found and found[1]
+def up(tmp_path_factory) -> Iterator[Instance]:
+    with Instance(tmp_path_factory.mktemp("up")) as instance:
+        yield instance
 
 
 def _pasted(output: str):
@@ -125,18 +40,18 @@ def _pasted(output: str):
         return json.load(answer)
 
 
-def test_from_an_empty_home_to_answers_to_a_later_start(up: Up) -> None:
+def test_from_an_empty_home_to_answers_to_a_later_start(up: Instance) -> None:
     """One story, since each start costs many seconds."""
     first = up.start()
 
-    assert _shown("url", first) == f"http://127.0.0.1:{up.port}/"
-    assert _shown("user", first) == "admin"
-    assert _shown("password", first)
+    assert shown("url", first) == f"http://127.0.0.1:{up.port}/"
+    assert shown("user", first) == "admin"
+    assert shown("password", first)
     answer = _pasted(first)
     assert (answer["model"], answer["version"], answer["generation"]) == ("leaves", 1, 1)
     runs = urllib.request.Request(
         f"http://127.0.0.1:{up.port}/api/runs/",
-        headers={"Authorization": f"Bearer {_shown('api key', first)}"},
+        headers={"Authorization": f"Bearer {shown('api key', first)}"},
     )
     with urllib.request.urlopen(runs, timeout=5) as listed:
         assert json.load(listed)["results"][0]["model"] == "leaves"
@@ -150,9 +65,9 @@ def test_from_an_empty_home_to_answers_to_a_later_start(up: Up) -> None:
     up.end(signal.SIGINT)
 
     second = up.start()
-    assert _shown("url", second)
-    assert _shown("password", second) is None
-    assert _shown("api key", second) is None
+    assert shown("url", second)
+    assert shown("password", second) is None
+    assert shown("api key", second) is None
     assert _pasted(second)["version"] == 1
 
     # However it ends, nothing goes on without it.
