@@ -11,6 +11,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,6 +44,10 @@ def _port(text: str) -> int:
     if not 1 <= (number := _count(text)) <= 65535:
         raise ValueError("not a port (1 to 65535)")
     return number
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(name) for name in _names(text))
 
 
 def _durability(text: str) -> str:
@@ -109,6 +114,12 @@ class Configuration:
     )
     data_url: str = _setting(
         "DATA_URL", str, "", 'Base data of the models that declare data = "env:DATA_URL".'
+    )
+    data_allow: tuple[IPv4Network | IPv6Network, ...] = _setting(
+        "EVERLEARN_DATA_ALLOW", _networks, "", "Private networks that data may be fetched from."
+    )
+    data_limit: int = _setting(
+        "EVERLEARN_DATA_LIMIT", _count, "512", "MiB of base data that are fetched at most."
     )
 
 

@@ -26,6 +26,8 @@ EVERLEARN_RUN_MEMORY = _given.run_memory  # MiB
 EVERLEARN_PORT = _given.port
 MLFLOW_TRACKING_URI = _given.mlflow_tracking_uri or f"sqlite:///{EVERLEARN_HOME}/mlflow.db"
 DATA_URL = _given.data_url
+EVERLEARN_DATA_ALLOW = _given.data_allow
+EVERLEARN_DATA_LIMIT = _given.data_limit  # MiB
 
 SECRET_KEY = _configuration.secret_key(_given)
 ALLOWED_HOSTS = list(_given.allowed_hosts)

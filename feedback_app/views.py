@@ -26,7 +26,7 @@ from feedback_app.serializers import (
     RunSerializer,
     RunStartedSerializer,
 )
-from models_app import serving
+from models_app import addresses, serving
 from models_app.declaration import DeclarationRefused, locate_beside
 from models_app.learning.schema import Problem
 from models_app.models import Prediction, RegisteredModel, TrainingSnapshot
@@ -131,10 +131,7 @@ def start_run(request: ActorRequest, registered_model: RegisteredModel) -> Respo
     """Queue a run: 202, or 200 with the run that is active already."""
     asked = _checked(RetrainRequest, request.data)
     if data := asked.get("data"):
-        try:
-            asked["data"] = locate_beside(data, registered_model.data)
-        except DeclarationRefused as refusal:
-            raise InvalidInput([Problem("data", "data_not_allowed", str(refusal))]) from refusal
+        asked["data"] = _allowed_data(data, registered_model.data)
     run, created = retraining.request(
         registered_model, actor=request.user, trigger=RetrainingRun.Trigger.MANUAL, **asked
     )
@@ -143,6 +140,19 @@ def start_run(request: ActorRequest, registered_model: RegisteredModel) -> Respo
         status=202 if created else 200,
         headers={"Location": reverse("run", args=[run.pk])},
     )
+
+
+def _allowed_data(data: str, declared: str) -> str:
+    """Where a client may have data read: on the public internet, or beside the declared data."""
+    try:
+        if data.startswith(("http://", "https://")):
+            addresses.check_address(data)
+            return data
+        return locate_beside(data, declared)
+    except addresses.SourceRefused as refusal:
+        raise InvalidInput([Problem("data", refusal.code, refusal.detail)]) from refusal
+    except DeclarationRefused as refusal:
+        raise InvalidInput([Problem("data", "data_not_allowed", str(refusal))]) from refusal
 
 
 RUNS = RetrainingRun.objects.select_related("registered_model", "snapshot", "version")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet
 from django.conf import settings
 
+from models_app import addresses, fetching
 from models_app.declaration import FROM_SETTING
 
+MOST_COLUMNS = 10_000
+LONGEST_HEADER = 2**20  # bytes
+# Parquet packs its columns: what it unpacks to, relative to the limit on what is fetched.
+MOST_UNPACKED = 8
 MISSING_NUMBERS = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None", "-", "?")
 
 
@@ -17,25 +25,62 @@ class DataRefused(Exception):
 
 
 def read_table(source: str) -> pd.DataFrame:
-    """The rows of a CSV or Parquet file; `env:DATA_URL` stands for the setting's path.
+    """The rows of a CSV or Parquet file at a path or an http(s):// or s3:// address.
 
-    Raises DataRefused when nothing is there, it is not a table, or it has no rows.
+    `env:DATA_URL` stands for the setting's. Raises DataRefused when nothing is there, it is not
+    a table, or it has no rows; SourceRefused when it may not be fetched or is too much; OSError
+    when whoever holds it does not answer now.
     """
-    path = Path(_resolve(source))
+    place = _resolve(source)
+    # What follows the question mark may be a signature that lets anybody in.
+    name = place.partition("?")[0]
     try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+        with _file(place) as path:
+            frame = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     except FileNotFoundError:
-        raise DataRefused(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+        raise DataRefused(f"{name}: no such file") from None
+    except OSError as error:
+        if addresses.is_address(place):
+            raise
+        raise DataRefused(f"{name}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
         # pandas' parser and decoding errors are ValueErrors.
         why = " ".join(str(error).split())
-        raise DataRefused(f"{path}: not a readable table: {why}") from None
+        raise DataRefused(f"{name}: not a readable table: {why}") from None
     if frame.empty:
-        raise DataRefused(f"{path}: no rows")
+        raise DataRefused(f"{name}: no rows")
     repeated = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
     if repeated:
-        raise DataRefused(f"{path}: column {repeated[0]!r} occurs twice")
+        raise DataRefused(f"{name}: column {repeated[0]!r} occurs twice")
     return frame.rename(columns=str)
+
+
+@contextmanager
+def _file(place: str) -> Iterator[Path]:
+    if not addresses.is_address(place):
+        yield Path(place)
+        return
+    with fetching.fetched(place) as path:
+        _refuse_monsters(path)
+        yield path
+
+
+def _refuse_monsters(path: Path) -> None:
+    """Raise SourceRefused for a fetched table that would not fit in memory once it is read."""
+    if path.suffix == ".parquet":
+        about = pyarrow.parquet.read_metadata(path)
+        groups = [about.row_group(index).total_byte_size for index in range(about.num_row_groups)]
+        columns, unpacked = about.num_columns, sum(groups)
+    else:
+        with path.open("rb") as file:
+            header = file.readline(LONGEST_HEADER)
+        if len(header) == LONGEST_HEADER:
+            raise addresses.SourceRefused(f"The first line has {LONGEST_HEADER} bytes and more.")
+        columns, unpacked = header.count(b",") + 1, 0
+    if columns > MOST_COLUMNS:
+        raise addresses.SourceRefused(f"It has {columns} columns, {MOST_COLUMNS} are allowed.")
+    if unpacked > MOST_UNPACKED * settings.EVERLEARN_DATA_LIMIT * fetching.MIB:
+        raise addresses.SourceRefused(f"It unpacks to {unpacked} bytes, far beyond the limit.")
 
 
 def _resolve(source: str) -> str:

@@ -118,10 +118,20 @@ def test_a_run_may_learn_from_a_file_beside_the_declared_data(
 
 
 @pytest.mark.parametrize(
-    "data", ["/etc/passwd", "../leaves.csv", "env:DATABASE_URL", "http://127.0.0.1/x.csv", "."]
+    ("data", "code"),
+    [
+        ("/etc/passwd", "data_not_allowed"),
+        ("../leaves.csv", "data_not_allowed"),
+        ("env:DATABASE_URL", "data_not_allowed"),
+        (".", "data_not_allowed"),
+        ("file:///etc/passwd", "data_not_allowed"),
+        ("s3://bucket/x.csv", "data_not_allowed"),
+        ("http://127.0.0.1/x.csv", "url_not_allowed"),
+        ("https://user:pass@example.com/x.csv", "url_not_allowed"),
+    ],
 )
-def test_no_other_file_of_this_machine_is_read_because_a_client_says_so(
-    client_with: KeyMaker, data: str
+def test_nothing_of_this_machine_or_its_network_is_read_because_a_client_says_so(
+    client_with: KeyMaker, data: str, code: str
 ) -> None:
     make_model(data="/srv/data/leaves.csv")
 
@@ -129,6 +139,6 @@ def test_no_other_file_of_this_machine_is_read_because_a_client_says_so(
 
     problem = answer.json()["errors"][0]
     assert (answer.status_code, problem["code"], problem["attr"]) == (
-        400, "data_not_allowed", "data",
+        400, code, "data",
     )  # fmt: skip
     assert not RetrainingRun.objects.exists()
