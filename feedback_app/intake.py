@@ -128,6 +128,9 @@ def _draft(word: Word, known: Known, speaker: Speaker) -> Feedback:
         raise _invalid("prediction", "required", detail)
     if word.prediction is not None:
         prediction = _prediction(word.prediction, known, speaker)
+        if prediction.preview:
+            detail = "It tried a version out; feedback is for answers of what serves."
+            raise _invalid("prediction", "preview", detail)
         model, features = prediction.registered_model, prediction.input
     else:
         prediction, model, features = None, _model(word.model, known, speaker), word.features

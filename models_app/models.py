@@ -141,11 +141,7 @@ class ModelVersion(models.Model):
     parameters = models.JSONField(default=dict)
     mlflow_run_id = models.CharField(max_length=64, blank=True)
     snapshot = models.ForeignKey(
-        TrainingSnapshot,
-        null=True,
-        blank=True,
-        on_delete=models.PROTECT,
-        related_name="versions",
+        TrainingSnapshot, null=True, blank=True, on_delete=models.PROTECT, related_name="versions"
     )
     code_revision = models.CharField(max_length=64, blank=True)
     recipe = models.CharField(max_length=64, help_text="The model's recipe when it was trained.")
@@ -231,6 +227,7 @@ class Prediction(models.Model):
     value = models.JSONField()
     probabilities = models.JSONField(null=True)
     subject = models.CharField(max_length=255, blank=True)
+    preview = models.BooleanField(default=False, db_default=False, help_text="Tried, not served.")
     client = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,

@@ -16,10 +16,10 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError
 from django.utils import timezone
 
-from models_app import following
+from models_app import following, previewing
 from models_app.following import Served
 from models_app.learning.answers import Answers
-from models_app.learning.schema import Problem
+from models_app.learning.schema import Problem, Schema
 from models_app.models import Prediction, new_id
 from models_app.refusals import (
     InvalidInput,
@@ -69,9 +69,32 @@ def predict(
     Raises NotFound, NotReady, InvalidInput, TooMuch, InvalidInstances, ModelFailed or
     Unavailable; then nothing is logged.
     """
-    served = registered(name)
+    return _answer(registered(name), instances, client=client, subject=subject)
+
+
+def preview(
+    name: str, number: int, instances: Sequence[object], *, client: User | None, subject: str = ""
+) -> Answered:
+    """The same with one version, whether it serves or not; logged as a preview.
+
+    The generation is that of the model meanwhile. Raises NotServable beside what `predict` does.
+    """
+    served = previewing.of_version(registered(name), number)
+    return _answer(served, instances, client=client, subject=subject, is_preview=True)
+
+
+def _answer(
+    served: Served,
+    instances: Sequence[object],
+    *,
+    client: User | None,
+    subject: str,
+    is_preview: bool = False,
+) -> Answered:
     if served.bundle is None:
-        raise NotReady(f"Nothing serves '{name}' yet: no version was promoted, or none loads.")
+        raise NotReady(
+            f"Nothing serves '{served.name}' yet: no version was promoted, or none loads."
+        )
     if not instances:
         raise InvalidInput([Problem("instances", "empty", "At least one instance is expected.")])
     if len(instances) > MAX_INSTANCES:
@@ -85,13 +108,20 @@ def predict(
     answers = served.bundle.answer(schema.columns(checked))
     _refuse_unusable(served, answers)
     predictions = _predictions(answers)
-    for instance, prediction in zip(checked, predictions, strict=True):
+    _warn(schema, checked, predictions)
+    asked_by = {"client": client, "subject": subject, "preview": is_preview}
+    _log(served, checked, predictions, asked_by)
+    return Answered(served.name, served.number, served.generation, predictions)
+
+
+def _warn(
+    schema: Schema, instances: Sequence[JsonObject], predictions: Sequence[JsonObject]
+) -> None:
+    for instance, prediction in zip(instances, predictions, strict=True):
         if unseen := schema.unseen(instance):
             prediction["warnings"] = [
                 {"code": "unseen_category", "attr": feature} for feature in unseen
             ]
-    _log(served, checked, predictions, client=client, subject=subject)
-    return Answered(served.name, served.number, served.generation, predictions)
 
 
 def _refuse_unusable(served: Served, answers: Answers) -> None:
@@ -119,9 +149,7 @@ def _log(
     served: Served,
     instances: Sequence[JsonObject],
     predictions: Sequence[JsonObject],
-    *,
-    client: User | None,
-    subject: str,
+    asked_by: JsonObject,
 ) -> None:
     at = timezone.now()
     rows = [
@@ -134,8 +162,7 @@ def _log(
             input=instance,
             value=prediction["value"],
             probabilities=prediction.get("probabilities"),
-            subject=subject,
-            client=client,
+            **asked_by,
         )
         for instance, prediction in zip(instances, predictions, strict=True)
     ]

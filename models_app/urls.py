@@ -8,6 +8,7 @@ one_model = [
     path("predict/", native.PredictView.as_view(), name="predict"),
     path("versions/", views.VersionListView.as_view(), name="versions"),
     path("versions/<int:number>/", views.VersionDetailView.as_view(), name="version"),
+    path("versions/<int:number>/predict/", native.PreviewView.as_view(), name="preview"),
     path("promote/", views.PromoteView.as_view(), name="promote"),
     path("rollback/", views.RollbackView.as_view(), name="rollback"),
     path("reload/", views.ReloadView.as_view(), name="reload"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from django.contrib.auth.models import User
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -33,10 +34,12 @@ class AnsweringView(APIView):
         # JSON is all there is, whatever the client accepts.
         return JSONRenderer(), JSONRenderer.media_type
 
-    def predict(self, name: str, instances: list[object], subject: str = "") -> Answered:
+    def client(self) -> User | None:
         user = self.request.user
-        client = user if user.is_authenticated else None
-        return serving.predict(name, instances, client=client, subject=subject)
+        return user if user.is_authenticated else None
+
+    def predict(self, name: str, instances: list[object], subject: str = "") -> Answered:
+        return serving.predict(name, instances, client=self.client(), subject=subject)
 
 
 class PredictView(AnsweringView):
@@ -51,6 +54,23 @@ class PredictView(AnsweringView):
     def post(self, request: Request, name: str) -> HttpResponse:
         instances, subject = read(request.data)
         return written(self.predict(name, instances, subject))
+
+
+class PreviewView(AnsweringView):
+    """Try one version, whether it serves or not.
+
+    What it answers is logged as a preview: outside of monitoring, and nobody can give feedback
+    on it. `generation` is that of the model meanwhile.
+    """
+
+    scope = "read"
+
+    @extend_schema(request=PredictionRequest, responses=AnsweredSerializer)
+    def post(self, request: Request, name: str, number: int) -> HttpResponse:
+        instances, subject = read(request.data)
+        return written(
+            serving.preview(name, number, instances, client=self.client(), subject=subject)
+        )
 
 
 def read(body: Any) -> tuple[list[object], str]:
