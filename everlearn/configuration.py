@@ -63,6 +63,15 @@ def _database_url(text: str) -> str:
     return text
 
 
+def _public_url(text: str) -> str:
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError("not an http:// or https:// URL")
+    if parts.port == 0 or parts.username or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("more than https://HOST or https://HOST:PORT")
+    return text.rstrip("/")
+
+
 def _cache_url(text: str) -> str:
     if urlsplit(text).scheme not in Env.CACHE_SCHEMES:
         raise ValueError("not a locmemcache:// or redis:// URL")
@@ -87,6 +96,12 @@ class Configuration:
         _names,
         "localhost,127.0.0.1,[::1]",
         "Host names that requests may use, separated by commas.",
+    )
+    public_url: str = _setting(
+        "EVERLEARN_PUBLIC_URL",
+        _public_url,
+        "",
+        "Where people and programs reach it, for links. By default http://localhost:PORT.",
     )
     durability: str = _setting(
         "EVERLEARN_DURABILITY",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import django_stubs_ext
 from csp.constants import NONE, SELF
+from django.http.request import split_domain_port
 from environ import Env
 
 from everlearn import configuration as _configuration
@@ -24,6 +26,8 @@ EVERLEARN_CONCURRENT_RUNS = _given.concurrent_runs
 EVERLEARN_RUN_TIMEOUT = _given.run_timeout  # seconds
 EVERLEARN_RUN_MEMORY = _given.run_memory  # MiB
 EVERLEARN_PORT = _given.port
+# Links are made with this, never with the Host that a request came with.
+EVERLEARN_PUBLIC_URL = _given.public_url or f"http://localhost:{EVERLEARN_PORT}"
 MLFLOW_TRACKING_URI = _given.mlflow_tracking_uri or f"sqlite:///{EVERLEARN_HOME}/mlflow.db"
 DATA_URL = _given.data_url
 EVERLEARN_DATA_ALLOW = _given.data_allow
@@ -31,6 +35,8 @@ EVERLEARN_DATA_LIMIT = _given.data_limit  # MiB
 
 SECRET_KEY = _configuration.secret_key(_given)
 ALLOWED_HOSTS = list(_given.allowed_hosts)
+if _given.public_url:
+    ALLOWED_HOSTS.append(split_domain_port(urlsplit(_given.public_url).netloc)[0])
 ROOT_URLCONF = "everlearn.urls"
 WSGI_APPLICATION = "everlearn.wsgi.application"
 
@@ -127,6 +133,12 @@ LOGIN_REDIRECT_URL = "admin:index"
 # Browsers share cookies between the ports of a host, and so between instances side by side.
 SESSION_COOKIE_NAME = f"sessionid_{EVERLEARN_PORT}"
 CSRF_COOKIE_NAME = f"csrftoken_{EVERLEARN_PORT}"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = EVERLEARN_PUBLIC_URL.startswith("https:")
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+# No script of ours reads it: forms carry the token in a field.
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+# A proxy that ends TLS asks over plain HTTP, so that Django cannot know its own origin.
+CSRF_TRUSTED_ORIGINS = [EVERLEARN_PUBLIC_URL]
 
 USE_TZ = True
 TIME_ZONE = "UTC"

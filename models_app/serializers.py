@@ -21,7 +21,7 @@ class StrictSerializer(serializers.Serializer[Any]):
                     {
                         name[:80]: [
                             serializers.ErrorDetail(
-                                unknown_name("member", name, self.fields), code="unknown_member"
+                                unknown_name("member", name, self.fields), code="unknown_field"
                             )
                         ]
                         for name in unknown[:100]

@@ -79,7 +79,7 @@ def read(body: Any) -> tuple[list[object], str]:
         raise InvalidInput([Problem("", "invalid_type", "The body must be an object.")])
     instances, subject = body.get("instances"), body.get("subject", "")
     problems = [
-        Problem(name[:80], "unknown_member", unknown_name("member", name, MEMBERS))
+        Problem(name[:80], "unknown_field", unknown_name("member", name, MEMBERS))
         for name in body
         if name not in MEMBERS
     ]

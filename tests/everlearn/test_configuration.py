@@ -65,6 +65,11 @@ def test_an_unknown_name_in_the_file_is_refused_too(tmp_path):
         ("WEB_CONCURRENCY", "1.5"),
         ("EVERLEARN_RUN_TIMEOUT", "1h"),
         ("EVERLEARN_DURABILITY", "forever"),
+        ("EVERLEARN_PUBLIC_URL", "models.example"),
+        ("EVERLEARN_PUBLIC_URL", "ftp://models.example"),
+        ("EVERLEARN_PUBLIC_URL", "http://models.example:http"),
+        ("EVERLEARN_PUBLIC_URL", "https://me:canary@models.example"),
+        ("EVERLEARN_PUBLIC_URL", "https://models.example/below"),
         ("DATABASE_URL", "mysql://localhost/x"),
         ("DATABASE_URL", "no url at all"),
         ("CACHE_URL", "tape://attic"),
@@ -140,6 +145,29 @@ def test_mlflow_and_hosts_are_taken_from_the_environment(tmp_path):
     ).stdout
 
     assert "http://mlflow:5000 ['a.example', 'b']" in shown
+
+
+def test_a_public_address_is_a_host_that_requests_may_use_and_over_https_keeps_cookies_to_it(
+    tmp_path,
+):
+    show = (
+        "from everlearn import settings as s; print(s.EVERLEARN_PUBLIC_URL, s.ALLOWED_HOSTS[-1],"
+        " s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE, s.CSRF_TRUSTED_ORIGINS)"
+    )
+
+    def shown(**environ: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", show],
+            cwd=settings.BASE_DIR, env={"EVERLEARN_HOME": str(tmp_path), **environ},
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+
+    assert shown(PORT="8123") == (
+        "http://localhost:8123 [::1] False False ['http://localhost:8123']"
+    )
+    assert shown(EVERLEARN_PUBLIC_URL="https://m.example:8443/") == (
+        "https://m.example:8443 m.example True True ['https://m.example:8443']"
+    )
 
 
 PROGRAMS = {

@@ -197,14 +197,14 @@ def test_a_promotion_that_makes_no_sense_is_refused(
     assert client_with("promote").post(f"{ONE}promote/", body).status_code == status
 
 
-def test_an_unknown_member_is_named(client_with: ClientWith) -> None:
+def test_an_unknown_field_is_named(client_with: ClientWith) -> None:
     make_champion()
 
     response = client_with("promote").post(f"{ONE}rollback/", {"reason": "worse", "too": 1})
 
     assert response.status_code == 400
     (error,) = response.json()["errors"]
-    assert (error["code"], error["attr"]) == ("unknown_member", "too")
+    assert (error["code"], error["attr"]) == ("unknown_field", "too")
     assert "'to'" in error["detail"]
 
 
