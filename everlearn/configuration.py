@@ -177,6 +177,11 @@ def _value(setting: Field[Any], given: Mapping[str, str]) -> Any:
         raise ConfigurationError(f"{name} is malformed: {error}") from error
 
 
+def is_weak(key: str) -> bool:
+    """Whether a secret key is one that could be guessed, as Django's own check has it."""
+    return len(key) < 50 or len(set(key)) < 5 or key.startswith("django-insecure-")
+
+
 def secret_key(configuration: Configuration) -> str:
     """The key given, or the one in `secret_key` under EVERLEARN_HOME, made on first use."""
     if configuration.secret_key:

@@ -97,6 +97,17 @@ def load(digest: str) -> Bundle:
     return bundle
 
 
+def stored_files(digest: str) -> dict[str, bytes]:
+    """Every file of a bundle by its name in storage, verified there and not in this cache.
+
+    Raises BundleRefused, its code saying what is wrong.
+    """
+    content = _read_stored(digest, MANIFEST, digest)
+    named = json.loads(content)["files"]
+    files = {name: _read_stored(digest, name, sha) for name, sha in named.items()}
+    return {_stored(digest, name): part for name, part in {**files, MANIFEST: content}.items()}
+
+
 def _open(digest: str, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
     if manifest["format"] != FORMAT:
         raise BundleRefused(
@@ -171,6 +182,12 @@ def _fetch(digest: str, name: str, sha: str) -> bytes:
     kept = _cached(digest) / Path(name).name
     if kept.is_file() and _sha256(cached := kept.read_bytes()) == sha:
         return cached
+    content = _read_stored(digest, name, sha)
+    _keep(kept, content)
+    return content
+
+
+def _read_stored(digest: str, name: str, sha: str) -> bytes:
     path = _stored(digest, name)
     try:
         with default_storage.open(path) as file:
@@ -183,7 +200,6 @@ def _fetch(digest: str, name: str, sha: str) -> bytes:
             f"{sha[:12]}… is expected",
             code="bundle_hash_mismatch",
         )
-    _keep(kept, content)
     return content
 
 

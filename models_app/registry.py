@@ -115,6 +115,12 @@ def _client() -> mlflow.MlflowClient:
     return client
 
 
+def count_models() -> int:
+    """How many registered models MLflow answers with, up to a thousand. Raises RegistryAway."""
+    with _away():
+        return len(_client().search_registered_models(max_results=1000))
+
+
 def log_version(entry: Entry) -> Logged:
     """Log a run with its model and register it as the next version. Raises RegistryAway."""
     with _away():

@@ -1,0 +1,224 @@
+"""What an operator asks first: is each part there, does it work, and if not, what to do.
+
+A check is a function that returns findings; adding one is writing it and naming it in CHECKS.
+A check that dies of something is itself a finding, so that the others are still heard.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from uuid import uuid4
+
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Q
+from django.utils import timezone
+
+from everlearn import configuration
+from everlearn.models import ApiKey
+from feedback_app import heartbeat
+from feedback_app.secrecy import without_secrets
+from models_app import bundles, registry
+from models_app.models import ModelVersion, RegisteredModel, RegistrySync
+from models_app.refusals import BundleRefused
+
+MIB = 2**20
+# A retraining writes some files of this size; below it SQLite soon cannot commit either.
+DISK_BROKEN, DISK_LOW = 200 * MIB, 2048 * MIB
+# The worker restarts a cluster that carried out no pulse for 40 s, which takes some more.
+PULSE_LATE = 60.0
+RECONCILE_LATE = timedelta(seconds=60)
+KEY_ENDS_SOON = timedelta(days=14)
+SECRET_OLD_DAYS = 365
+MLFLOW_PATIENCE = 15.0
+MLFLOW_REMEDY = "start it, or correct MLFLOW_TRACKING_URI; predictions and rollbacks go on"
+
+
+class State(StrEnum):
+    """How a part is; only `broken` makes the doctor exit 1."""
+
+    OK = "ok"
+    WARNING = "warning"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's. remedy: what to do, unless all is well."""
+
+    part: str
+    state: State
+    said: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        line = f"{self.state:8}{self.part:10}{self.said}"
+        return f"{line} → {self.remedy}" if self.remedy else line
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding of every check, as it comes."""
+    for part, check in CHECKS.items():
+        try:
+            yield from check()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what is broken
+            first = (without_secrets(str(error)).strip() or type(error).__name__).splitlines()[0]
+            yield Finding(part, State.BROKEN, first[:300], "see the lines above, then the log")
+
+
+def _database() -> Iterator[Finding]:
+    part, began = "database", time.perf_counter()
+    try:
+        with connection.cursor() as cursor:
+            version = _ask_database(cursor.execute)
+    except Exception as error:  # noqa: BLE001 - each driver has errors of its own
+        first = without_secrets(str(error)).splitlines()[0]
+        yield Finding(part, State.BROKEN, first, "start it, or correct DATABASE_URL")
+        return
+    took = (time.perf_counter() - began) * 1000
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        yield Finding(part, State.BROKEN, f"{version}: not migrated", "manage.py migrate")
+        return
+    yield Finding(part, State.OK, f"{version}, answered in {took:.0f} ms")
+
+
+def _ask_database(execute: Callable[[str], object]) -> str:
+    if connection.vendor != "sqlite":
+        execute("SELECT 1")
+        return f"{connection.display_name} {'.'.join(map(str, connection.get_database_version()))}"
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA quick_check(1)")
+        if (said := cursor.fetchone()[0]) != "ok":
+            raise ValueError(f"the file is damaged ({said}): restore a backup")
+    return f"SQLite {settings.DATABASES['default']['NAME']}"
+
+
+def _worker() -> Iterator[Finding]:
+    part, remedy = "worker", "make up, or start `manage.py worker`; its log says why it stopped"
+    pulse = heartbeat.last_beat()
+    age = time.time() - pulse
+    if not pulse:
+        yield Finding(part, State.BROKEN, "its queue never had a pulse on this machine", remedy)
+    elif age > PULSE_LATE:
+        yield Finding(part, State.BROKEN, f"its queue's last pulse was {age:.0f} s ago", remedy)
+    else:
+        yield Finding(part, State.OK, f"its queue's last pulse was {max(age, 0):.0f} s ago")
+    sync = RegistrySync.objects.filter(pk=1).first()
+    if pulse and (sync is None or not _lately(sync)):
+        yield Finding(part, State.WARNING, "it does not reconcile with MLflow", remedy)
+
+
+def _lately(sync: RegistrySync) -> bool:
+    at = sync.finished_at or sync.started_at
+    return at is not None and timezone.now() - at < RECONCILE_LATE
+
+
+def _mlflow() -> Iterator[Finding]:
+    said: list[Finding] = []
+    # Its client tries a database that is away again and again, for minutes.
+    asking = threading.Thread(target=lambda: said.append(_ask_mlflow()), daemon=True)
+    asking.start()
+    asking.join(MLFLOW_PATIENCE)
+    address = registry.tracking_uri()
+    late = f"MLflow at {address}: no answer within {MLFLOW_PATIENCE:.0f} s"
+    yield said[0] if said else Finding("mlflow", State.BROKEN, late, MLFLOW_REMEDY)
+
+
+def _ask_mlflow() -> Finding:
+    try:
+        count = registry.count_models()
+    except Exception as error:  # noqa: BLE001 - in a thread, and its client raises many
+        first = (without_secrets(str(error)).strip() or repr(error)).splitlines()[0]
+        return Finding("mlflow", State.BROKEN, first, MLFLOW_REMEDY)
+    return Finding("mlflow", State.OK, f"{registry.tracking_uri()} ({count} registered models)")
+
+
+def _storage() -> Iterator[Finding]:
+    part, name = "storage", f"doctor/{uuid4().hex}"
+    stored = default_storage.save(name, ContentFile(name.encode()))
+    with default_storage.open(stored) as file:
+        same = file.read() == name.encode()
+    default_storage.delete(stored)
+    if not same:
+        yield Finding(part, State.BROKEN, "it gives back other bytes than were stored", "replace")
+        return
+    versions = ModelVersion.objects.filter(
+        pk__in=RegisteredModel.objects.filter(retired_at=None).values("champion")
+    ).select_related("registered_model")
+    damaged = [finding for version in versions if (finding := _damage(version))]
+    yield from damaged
+    if not damaged:
+        yield Finding(part, State.OK, f"writes and reads; {len(versions)} champions' bundles whole")
+
+
+def _damage(version: ModelVersion) -> Finding | None:
+    try:
+        bundles.stored_files(version.bundle_digest)
+    except BundleRefused as refusal:
+        remedy = "restore the file from a backup, or roll back"
+        return Finding("storage", State.BROKEN, f"{version}: {refusal.code}: {refusal}", remedy)
+    return None
+
+
+def _disk() -> Iterator[Finding]:
+    usage = shutil.disk_usage(settings.EVERLEARN_HOME)
+    said = f"{usage.free // MIB} MiB of {usage.total // MIB} free in {settings.EVERLEARN_HOME}"
+    remedy = "free some, or move EVERLEARN_HOME to a larger disk"
+    if usage.free < DISK_BROKEN:
+        yield Finding("disk", State.BROKEN, said, remedy)
+    elif usage.free < DISK_LOW:
+        yield Finding("disk", State.WARNING, said, remedy)
+    else:
+        yield Finding("disk", State.OK, said)
+
+
+def _keys() -> Iterator[Finding]:
+    yield _secret_key()
+    now = timezone.now()
+    held = ApiKey.objects.filter(revoked=False)
+    ended = held.filter(expiry_date__lt=now).count()
+    soon = held.filter(expiry_date__gte=now, expiry_date__lt=now + KEY_ENDS_SOON).count()
+    live = held.filter(Q(expiry_date=None) | Q(expiry_date__gte=now)).count()
+    said = f"{live} API keys live, {ended} expired"
+    if soon:
+        remedy = "make new ones with manage.py create_api_key"
+        yield Finding("keys", State.WARNING, f"{said}, {soon} expire within 14 days", remedy)
+    else:
+        yield Finding("keys", State.OK, said)
+
+
+def _secret_key() -> Finding:
+    remedy = "set EVERLEARN_SECRET_KEY to 50 random characters or more"
+    if configuration.is_weak(settings.SECRET_KEY):
+        return Finding("keys", State.WARNING, "the secret key is easy to guess", remedy)
+    path = settings.EVERLEARN_HOME / "secret_key"
+    if not path.exists() or path.read_text().strip() != settings.SECRET_KEY:
+        return Finding("keys", State.OK, "the secret key is strong, from EVERLEARN_SECRET_KEY")
+    stat = path.stat()
+    days = int((time.time() - stat.st_mtime) // 86400)
+    said = f"the secret key is strong, made {days} days ago in {path}"
+    if stat.st_mode & 0o077:
+        return Finding("keys", State.WARNING, f"others may read {path}", f"chmod 600 {path}")
+    if days > SECRET_OLD_DAYS:
+        return Finding("keys", State.WARNING, said, "delete the file to have a new one made")
+    return Finding("keys", State.OK, said)
+
+
+CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
+    "database": _database,
+    "worker": _worker,
+    "mlflow": _mlflow,
+    "storage": _storage,
+    "disk": _disk,
+    "keys": _keys,
+}
