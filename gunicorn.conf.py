@@ -22,10 +22,19 @@ threads = 8
 timeout = 60
 graceful_timeout = 4
 keepalive = 5
-# A thread of ours follows what serves, and no thread survives a fork.
-preload_app = False
+# A process takes over from a killed one in a fraction of a second, having nothing to import.
+# No thread survives a fork, so the one that follows what serves is started after it.
+preload_app = True
 # Its socket would be one for all instances of this user.
 control_socket_disable = True
+
+
+def when_ready(server: object) -> None:
+    from django.urls import get_resolver
+
+    from models_app.runtimes import onnx  # noqa: F401 - loaded here, it is in each worker
+
+    get_resolver().url_patterns  # noqa: B018 - loads every view
 
 
 def post_worker_init(worker: Worker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from feedback_app import heartbeat, queueing, retraining, training_process, triggering
+from models_app import neighbours
 
 
 def execute_retraining(run_id: int) -> str:
@@ -18,6 +19,7 @@ def execute_retraining(run_id: int) -> str:
 def pulse() -> str:
     """Ask for the runs that are due and wake those that wait. Safe to deliver twice."""
     heartbeat.beat()
+    neighbours.say_pulse()
     retraining.fail_spent_runs()
     due = triggering.request_due_runs()
     waiting = retraining.runs_to_wake()

@@ -1,8 +1,9 @@
 """Know what serves: a thread in each web process follows the champions in the database.
 
-A few times a second it reads every model's generation; when one has moved it loads the new
-bundle first and swaps then, so that no request waits or fails. A bundle that cannot be loaded
-leaves the old one serving. Where no thread runs (commands, tests) each question looks afresh.
+A few times a second it reads every model's generation; when one has moved it has the new
+bundle loaded first and swaps then, so that no request waits or fails. A bundle that cannot be
+loaded, or not yet, leaves the old one serving. Should the thread die, the next question starts
+another. Where none runs (commands, tests) each question looks afresh.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import os
 import socket
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
@@ -22,26 +23,22 @@ from typing import Any
 from django.db import DatabaseError, close_old_connections, connections
 from django.utils import timezone
 
-from models_app import bundles
 from models_app.bundles import Bundle
+from models_app.loading import Loader
 from models_app.models import RegisteredModel, WebProcess
-from models_app.refusals import BundleRefused
+from models_app.neighbours import Neighbours
+from models_app.refusals import BundleRefused, NotReady
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.25
 SAY_EVERY = 2.0
-RETRY_AFTER = 5.0
 ALIVE_WITHIN = timedelta(seconds=10)
-# The one that serves and two before it: going back to those is instant.
-KEPT_LOADED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    digest: str
-    at: float
-    why: str
+STALLED = 10.0
+# A load takes milliseconds. One that takes longer than the first is left to itself while others
+# are looked after; but a process that has nothing yet waits, since it could only say so.
+LOAD_PATIENCE = 1.0
+FIRST_LOAD_PATIENCE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +62,45 @@ class Follower:
 
     def __init__(self) -> None:
         self._served: Mapping[str, Served] = MappingProxyType({})
-        self._loaded: dict[str, OrderedDict[str, Bundle]] = {}
-        self._failed: dict[str, _Failure] = {}
+        self._loader = Loader()
+        self._neighbours = Neighbours()
         self._looking = threading.Lock()
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._last_look = 0.0
-        self._away = ""
+        self._cannot_read = self._cannot_write = False
 
     def served(self) -> Mapping[str, Served]:
-        """Every model that is not retired, by name."""
+        """Every model that is not retired, by name. Raises NotReady before the first look."""
         if self._thread is None:
             self.look()
+        elif not self._thread.is_alive():
+            self._start_thread()
+        if not self._last_look:
+            raise NotReady("This process could not read yet what serves.")
         return self._served
 
-    def degraded(self) -> list[str]:
-        """What is wrong although this process still answers, a short reason each."""
-        reasons = [f"reload_failed: {failure.why}" for failure in self._failed.values()]
-        if self._away:
-            reasons.append(f"database: {self._away}")
-        return reasons
+    def ready(self) -> bool:
+        """Whether this process can answer, and log what it answers."""
+        if self._thread is None:
+            self.look()
+        elif not self._thread.is_alive():
+            self._start_thread()
+            return False
+        elif time.monotonic() - self._last_look > STALLED:
+            return False
+        loaded = any(served.bundle for served in self._served.values())
+        return loaded and not self._cannot_read and not self._cannot_write
 
-    def stalled(self) -> bool:
-        """Whether the thread should be looking and has not for a while."""
-        return self._thread is not None and time.monotonic() - self._last_look > 15
+    def degraded(self) -> list[str]:
+        """What does not do its part, whether or not this process can answer all the same."""
+        if self._thread is None:
+            self._neighbours = Neighbours()
+            self._neighbours.look()
+        failing = ["reload_failed"] * self._loader.failing
+        away = ["database"] * (self._cannot_read or self._cannot_write)
+        return failing + away + self._neighbours.away()
 
     def look(self) -> None:
         """Read the champions and load what is new; looks take turns, so none undoes a later one."""
@@ -100,48 +112,40 @@ class Follower:
             asked = [(Served(*row[:6], row[6] or 0, row[7] or 0), row[8]) for row in rows]
             found = {served.name: self._follow(served, digest) for served, digest in asked}
             self._served = MappingProxyType(found)
-            self._failed = {name: why for name, why in self._failed.items() if name in found}
+            self._loader.forget_all_but(found)
             self._last_look = time.monotonic()
 
     def _follow(self, asked: Served, digest: str | None) -> Served:
-        """The model as it should be served, or as it was when that cannot be loaded."""
+        """The model as it should be served, or as it was while that cannot be loaded."""
         now = self._served.get(asked.name)
         if now and _same(now, asked, digest):
-            self._failed.pop(asked.name, None)
+            self._loader.settle(asked.name)
             return now
         if not digest:
             return asked
         try:
-            bundle = self._bundle(asked.name, digest)
+            patience = FIRST_LOAD_PATIENCE if self._thread is None else LOAD_PATIENCE
+            bundle = self._loader.load(asked.name, digest, patience=patience)
         except BundleRefused:
             if now and now.model_id == asked.model_id:
                 return replace(now, public=asked.public, is_default=asked.is_default)
             return replace(asked, generation=0, version_id=0, number=0)
-        self._failed.pop(asked.name, None)
         return replace(asked, bundle=bundle, loaded_at=timezone.now().isoformat())
-
-    def _bundle(self, name: str, digest: str) -> Bundle:
-        loaded = self._loaded.setdefault(name, OrderedDict())
-        if digest not in loaded:
-            before = self._failed.get(name)
-            if before and before.digest == digest and time.monotonic() - before.at < RETRY_AFTER:
-                raise BundleRefused(before.why)
-            try:
-                loaded[digest] = bundles.load(digest)
-            except BundleRefused as refusal:
-                logger.error("%s: %s", name, refusal.detail)
-                self._failed[name] = _Failure(digest, time.monotonic(), refusal.detail)
-                raise
-        loaded.move_to_end(digest)
-        while len(loaded) > KEPT_LOADED:
-            loaded.popitem(last=False)
-        return loaded[digest]
 
     def start(self) -> None:
         """Look once, then keep looking in a daemon thread; to be called after any fork."""
+        self._neighbours = Neighbours()
         self._try_to_look()
-        self._thread = threading.Thread(target=self._run, name="following", daemon=True)
-        self._thread.start()
+        self._start_thread()
+
+    def _start_thread(self) -> None:
+        with self._starting:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            if self._thread is not None:
+                logger.error("the thread that follows what serves died: started again")
+            self._thread = threading.Thread(target=self._run, name="following", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         """End the thread and remove this process from the live ones."""
@@ -150,7 +154,8 @@ class Follower:
             self._thread.join(timeout=LOOK_EVERY * 4)
         self._thread = None
         self._stopping.clear()
-        WebProcess.objects.filter(host=socket.gethostname(), pid=os.getpid()).delete()
+        with suppress(DatabaseError):  # it is forgotten anyway after a while of silence
+            WebProcess.objects.filter(host=socket.gethostname(), pid=os.getpid()).delete()
 
     def _run(self) -> None:
         said: tuple[float, Any] = (0.0, None)
@@ -166,9 +171,11 @@ class Follower:
         try:
             close_old_connections()
             self.look()
-            self._away = ""
+            self._cannot_read = False
         except DatabaseError as error:
-            self._away = str(error)
+            if not self._cannot_read:
+                logger.warning("cannot read what serves, so it stays as it is: %s", error)
+            self._cannot_read = True
         except Exception:
             # Without this thread the process would serve an old version for ever.
             logger.exception("following failed; trying again")
@@ -188,8 +195,11 @@ class Follower:
                 defaults={"generations": generations, "seen_at": timezone.now()},
             )
             WebProcess.objects.filter(seen_at__lt=timezone.now() - 6 * ALIVE_WITHIN).delete()
+            self._neighbours.look()
+            self._cannot_write = False
         except DatabaseError as error:
-            self._away = str(error)
+            logger.warning("cannot say what this process serves: %s", error)
+            self._cannot_write = True
 
 
 def _same(now: Served, asked: Served, digest: str | None) -> bool:
@@ -200,6 +210,6 @@ def _same(now: Served, asked: Served, digest: str | None) -> bool:
 _follower = Follower()
 served = _follower.served
 degraded = _follower.degraded
-stalled = _follower.stalled
+ready = _follower.ready
 start = _follower.start
 stop = _follower.stop

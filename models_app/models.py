@@ -53,13 +53,9 @@ class RegisteredModel(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     champion = models.ForeignKey(
-        "ModelVersion",
-        null=True,
-        blank=True,
-        editable=False,
-        on_delete=models.PROTECT,
-        related_name="+",
-    )
+        "ModelVersion", null=True, blank=True, editable=False,
+        on_delete=models.PROTECT, related_name="+",
+    )  # fmt: skip
     generation = models.PositiveIntegerField(default=0, editable=False)
     golden_digest = models.CharField(
         max_length=64,
@@ -275,6 +271,7 @@ class RegistrySync(models.Model):
     requested_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    pulse_at = models.DateTimeField(null=True, help_text="When the queue last carried one out.")
     error = models.CharField(max_length=500, blank=True)
 
     def __str__(self) -> str:

@@ -101,8 +101,7 @@ class HealthView(ProbeView):
 class ReadyView(ProbeView):
     @extend_schema(responses={200: OpenApiTypes.OBJECT, 503: OpenApiTypes.OBJECT})
     def get(self, _: Request) -> Response:
-        loaded = any(served.bundle for served in following.served().values())
-        ready = loaded and not following.stalled()
+        ready = following.ready()
         body = {"ready": ready, "degraded": following.degraded()}
         if ready:
             return Response(body)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import time
@@ -12,6 +13,7 @@ from django.db import connection
 from models_app import following, serving
 from models_app.following import Follower
 from models_app.models import RegisteredModel, WebProcess
+from models_app.refusals import NotReady
 from tests.factories import LONG, make_champion, make_model, make_version
 
 UNKNOWN_DIGEST = "0" * 64
@@ -69,7 +71,7 @@ class TestOneLook:
 
         assert (served.number, served.generation) == (1, 1)
         assert served.bundle is not None
-        assert follower.degraded()[0].startswith("reload_failed")
+        assert follower.degraded() == ["reload_failed"]
 
     def test_what_failed_is_forgotten_once_something_that_loads_is_promoted(self) -> None:
         model = make_model()
@@ -161,14 +163,55 @@ class TestTheThread:
         with connection.cursor() as cursor:
             cursor.execute(f'ALTER TABLE "{table}" RENAME TO "{away}"')
         try:
-            assert eventually(lambda: any("database" in why for why in follower.degraded()))
+            assert eventually(lambda: "database" in follower.degraded())
             assert generation(follower) == 1
+            assert not follower.ready()
         finally:
             with connection.cursor() as cursor:
                 cursor.execute(f'ALTER TABLE "{away}" RENAME TO "{table}"')
 
         assert eventually(lambda: follower.degraded() == [])
-        assert not follower.stalled()
+        assert follower.ready()
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+    def test_a_thread_that_died_makes_the_process_unready_until_it_is_started_again(
+        self, follower: Follower
+    ) -> None:
+        """L4."""
+        make_champion()
+        assert eventually(follower.ready)
+        died = follower._thread
+        assert died
+        # Raised in that thread at its next instruction; nothing in it catches this.
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(died.ident or 0), ctypes.py_object(SystemExit)
+        )
+        assert eventually(lambda: not died.is_alive())
+
+        assert not follower.ready()
+
+        assert eventually(follower.ready)
+        make_champion(turned=True)
+        assert eventually(lambda: generation(follower) == 2)
+
+    def test_a_process_that_could_not_read_anything_yet_says_so(self) -> None:
+        make_champion()
+        table, away = RegisteredModel._meta.db_table, "models_app_away"
+        with connection.cursor() as cursor:
+            cursor.execute(f'ALTER TABLE "{table}" RENAME TO "{away}"')
+        starting = Follower()
+        try:
+            starting.start()
+            with pytest.raises(NotReady):
+                starting.served()
+            assert not starting.ready()
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(f'ALTER TABLE "{away}" RENAME TO "{table}"')
+        try:
+            assert eventually(starting.ready)
+        finally:
+            starting.stop()
 
     def test_no_request_fails_while_versions_change(self) -> None:
         model = make_model()
