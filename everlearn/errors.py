@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views import defaults
+from django.core.exceptions import RequestDataTooBig
+from django.db import DataError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.template import loader
 from drf_standardized_errors.handler import ExceptionHandler
 from drf_standardized_errors.types import ExceptionHandlerContext
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from everlearn.request_id import META_KEY
 from models_app.learning.schema import InvalidInstances, Problem
 from models_app.refusals import (
     Conflict,
@@ -50,16 +52,30 @@ SEED_ROUTES = ("/predict", "/feedback", "/trigger", "/reload-model", "/health", 
 
 def answer_exception(error: Exception, context: ExceptionHandlerContext) -> Response | None:
     """DRF's exception handler."""
-    if isinstance(error, InvalidInstances):
-        error = InvalidInput(error.problems)
-    if isinstance(error, OperationalError):
-        # SQLite's writer waited its five seconds, or the database is away.
-        error = Unavailable("The database is busy; nothing was changed.", code="storage_busy")
+    error = _as_refusal(error)
     if not isinstance(error, Refused):
-        return ExceptionHandler(error, context).run()
+        response = ExceptionHandler(error, context).run()
+        if response is not None and response.status_code == 429:
+            response.headers.setdefault("Retry-After", RETRY_AFTER_SECONDS)
+        return response
     set_rollback()
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
     return Response(_refusal_body(error, status), status=status, headers=_headers(status))
+
+
+def _as_refusal(error: Exception) -> Exception:
+    """The refusal that an error from below amounts to, if it does."""
+    if isinstance(error, InvalidInstances):
+        return InvalidInput(error.problems)
+    if isinstance(error, OperationalError):
+        # SQLite's writer waited its five seconds, or the database is away.
+        return Unavailable("The database is busy; nothing was changed.", code="storage_busy")
+    if isinstance(error, DataError):
+        # Whatever slipped past the checks: a value that the database's column cannot hold.
+        return InvalidInput([Problem("", "invalid", "A value is beyond what can be stored.")])
+    if isinstance(error, UnreadablePostError):
+        return InvalidInput([Problem("", "body_incomplete", "The body ended too early.")])
+    return error
 
 
 def _refusal_body(refusal: Refused, status: int) -> dict[str, Any]:
@@ -92,41 +108,39 @@ def _headers(status: int) -> dict[str, str]:
     return {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else {}
 
 
-def error_response(status: int, *, code: str, detail: str) -> JsonResponse:
-    """An error met outside of DRF, in the API's shape."""
-    body = _body(status, [Problem(attr="", code=code, detail=detail)])
-    return JsonResponse(body, status=status, headers=_headers(status))
+def refuse(request: HttpRequest, status: int, problem: Problem) -> HttpResponse:
+    """An error met outside of DRF: the API's shape for programs, a page for browsers."""
+    if for_program(request):
+        return JsonResponse(_body(status, [problem]), status=status, headers=_headers(status))
+    template = loader.select_template([f"{status}.html", "400.html"])
+    # Without the request: what the page shows may not depend on what broke.
+    page = template.render({"detail": problem.detail, "request_id": request.META.get(META_KEY)})
+    return HttpResponse(page, status=status, headers=_headers(status))
 
 
 def for_program(request: HttpRequest) -> bool:
     """Whether the one who asks expects JSON rather than a page."""
     path = request.path_info
-    if path.startswith("/api/") or path in SEED_ROUTES:
+    if path == "/api" or path.startswith("/api/") or path in SEED_ROUTES:
         return True
     return "text/html" not in request.headers.get("Accept", "")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if for_program(request):
-        return error_response(400, code="bad_request", detail="The request makes no sense.")
-    return defaults.bad_request(request, exception)
+    if isinstance(exception, RequestDataTooBig):
+        return refuse(request, 413, Problem("", "body_too_large", "The body is too long."))
+    return refuse(request, 400, Problem("", "bad_request", "The request makes no sense."))
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if for_program(request):
-        return error_response(403, code="permission_denied", detail="You may not do that.")
-    return defaults.permission_denied(request, exception)
+    return refuse(request, 403, Problem("", "permission_denied", "You may not do that."))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if for_program(request):
-        forgot = request.path_info.startswith("/api/") and not request.path_info.endswith("/")
-        hint = " Addresses under /api/ end in a slash." if forgot else ""
-        return error_response(404, code="not_found", detail=f"There is nothing here.{hint}")
-    return defaults.page_not_found(request, exception)
+    forgot = request.path_info.startswith("/api/") and not request.path_info.endswith("/")
+    hint = " Addresses under /api/ end in a slash." if forgot else ""
+    return refuse(request, 404, Problem("", "not_found", f"There is nothing here.{hint}"))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if for_program(request):
-        return error_response(500, code="error", detail="Something broke; it has been logged.")
-    return defaults.server_error(request)
+    return refuse(request, 500, Problem("", "error", "Something broke; it has been logged."))

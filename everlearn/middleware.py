@@ -1,4 +1,4 @@
-"""What holds for every request: a limit on its body, and a policy for pages."""
+"""What holds for every request: no unfit text, where a slash is added, what pages may do."""
 
 from __future__ import annotations
 
@@ -10,32 +10,38 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.common import CommonMiddleware
 
-from everlearn.errors import error_response
+from everlearn.errors import refuse
+from everlearn.texts import unfit_field, unfit_text
 
-Next = Callable[[HttpRequest], HttpResponse]
-
-MIB = 2**20
-FEEDBACK_ROUTES = ("/api/feedback/", "/feedback")
+FORM = "application/x-www-form-urlencoded"
 
 
-class BodyLimitMiddleware:
-    """Refuses a body over the limit before anybody reads it."""
+class FitTextMiddleware:
+    """Refuses NUL and broken UTF-8 in the address, its query, cookies and forms.
 
-    def __init__(self, get_response: Next) -> None:
+    Django itself would put replacement characters in their place, and so change what was sent.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        limit = 10 * MIB if request.path_info in FEEDBACK_ROUTES else MIB
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        if length.isdecimal() and int(length) > limit and not _is_page(request):
-            detail = f"The body has {length} bytes; this route takes {limit}."
-            return error_response(413, code="body_too_large", detail=detail)
-        return self.get_response(request)
+        if (place := _unfit_place(request)) is None:
+            return self.get_response(request)
+        return refuse(request, 400, unfit_text(place))
 
 
-def _is_page(request: HttpRequest) -> bool:
-    # Staff upload data there; Django's own limits hold.
-    return request.path_info.startswith("/admin/")
+def _unfit_place(request: HttpRequest) -> str | None:
+    """Where the first unfit text stands; None when all is well."""
+    # Broken UTF-8 in a path stays percent-encoded, and so names nothing that exists.
+    if "\0" in request.path_info:
+        return "path"
+    if any("\0" in value for value in request.COOKIES.values()):
+        return "cookie"
+    place = unfit_field(request.META.get("QUERY_STRING", "").encode("latin-1", "replace"))
+    if place is None and request.content_type == FORM:
+        place = unfit_field(request.body)
+    return place
 
 
 class SlashMiddleware(CommonMiddleware):

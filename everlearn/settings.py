@@ -65,7 +65,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "everlearn.middleware.PagePolicyMiddleware",
-    "everlearn.middleware.BodyLimitMiddleware",
+    "everlearn.bodies.BodyMiddleware",
+    "everlearn.middleware.FitTextMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "everlearn.middleware.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -144,7 +145,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 
-# The longest body that any route takes (feedback in lists); see BodyLimitMiddleware.
+# The longest body that any route takes (feedback in lists); see `everlearn.bodies`.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 2**20
 
 CONTENT_SECURITY_POLICY = {

@@ -6,4 +6,8 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "everlearn.settings")
 
-application = get_wsgi_application()
+_application = get_wsgi_application()
+
+from everlearn.bodies import measured  # noqa: E402 - once Django is set up
+
+application = measured(_application)

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from feedback_app.models import Feedback, RetrainingRun
+from models_app.fields import Text
 from models_app.models import Prediction
 from models_app.serializers import SnapshotSerializer, StrictSerializer
 
@@ -13,10 +14,10 @@ class FeedbackRequest(StrictSerializer):
     """The right answer, to a prediction or to features of one's own."""
 
     prediction = serializers.UUIDField(required=False)
-    model = serializers.CharField(required=False, max_length=63)
+    model = Text(required=False, max_length=63)
     features = serializers.DictField(required=False)
     value = serializers.JSONField(help_text="A class, or a number in regression.")
-    comment = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+    comment = Text(required=False, allow_blank=True, max_length=2000)
 
 
 class FeedbackSerializer(serializers.ModelSerializer[Feedback]):
@@ -62,8 +63,8 @@ class RunFilter(serializers.Serializer[Any]):
 
 
 class RetrainRequest(StrictSerializer):
-    reason = serializers.CharField(required=False, allow_blank=True, max_length=1000)
-    data = serializers.CharField(required=False, max_length=1000)  # type: ignore[assignment]
+    reason = Text(required=False, allow_blank=True, max_length=1000)
+    data = Text(required=False, max_length=1000)  # type: ignore[assignment]
 
 
 class RunStartedSerializer(serializers.ModelSerializer[RetrainingRun]):

@@ -6,6 +6,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from models_app.fields import Flag, Text, Whole
 from models_app.learning.spelling import unknown_name
 from models_app.models import Deployment, ModelVersion, RegisteredModel, TrainingSnapshot
 
@@ -31,15 +32,15 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class PromotionRequest(StrictSerializer):
-    version = serializers.IntegerField(min_value=1)
-    expected_generation = serializers.IntegerField(required=False, min_value=0)
-    reason = serializers.CharField(max_length=1000)
-    override = serializers.BooleanField(default=False)
+    version = Whole(min_value=1)
+    expected_generation = Whole(required=False, min_value=0)
+    reason = Text(max_length=1000)
+    override = Flag(default=False)
 
 
 class RollbackRequest(StrictSerializer):
-    to = serializers.IntegerField(required=False, min_value=1)
-    reason = serializers.CharField(max_length=1000)
+    to = Whole(required=False, min_value=1)
+    reason = Text(max_length=1000)
 
 
 class FeatureSerializer(serializers.Serializer[Any]):

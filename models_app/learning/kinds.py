@@ -15,11 +15,13 @@ Columns = dict[str, NDArray[Any]]
 Fault = tuple[str, str]
 
 KINDS: tuple[str, ...] = get_args(Kind)
+LONGEST_CATEGORY = 10_000
 DATE_PARTS = ("year", "month", "day", "weekday", "hour", "days")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _NO_DATE = (float("nan"),) * len(DATE_PARTS)
+_TOO_LONG: Fault = ("value_too_long", f"At most {LONGEST_CATEGORY} characters are allowed.")
 # What serves computes in float32, where anything larger would become infinite.
 _LARGEST = float(np.finfo(np.float32).max)
 # As scikit-learn's character n-grams do before they look; ONNX does not, so both get it done.
@@ -88,7 +90,9 @@ def _number_fault(value: object) -> Fault | None:
 
 
 def _category_fault(value: object) -> Fault | None:
-    if isinstance(value, str | bool):
+    if isinstance(value, str):
+        return _TOO_LONG if len(value) > LONGEST_CATEGORY else None
+    if isinstance(value, bool):
         return None
     if isinstance(value, int) and abs(value) <= _LARGEST:
         return None

@@ -93,7 +93,9 @@ def read(body: Any) -> tuple[list[object], str]:
         problems.append(Problem("subject", "invalid_type", "A string is expected."))
     elif len(subject) > LONGEST_SUBJECT:
         problems.append(
-            Problem("subject", "max_length", f"At most {LONGEST_SUBJECT} characters are allowed.")
+            Problem(
+                "subject", "value_too_long", f"At most {LONGEST_SUBJECT} characters are allowed."
+            )
         )
     if problems:
         raise InvalidInput(problems)

@@ -5,8 +5,8 @@ import json
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.db import OperationalError
-from django.http import Http404
+from django.db import DataError, OperationalError
+from django.http import Http404, UnreadablePostError
 from rest_framework.exceptions import Throttled
 from rest_framework.views import APIView
 
@@ -44,6 +44,9 @@ def _answer(error: Exception):
         (Http404(), 404, "client_error", "not_found"),
         (PermissionDenied(), 403, "client_error", "permission_denied"),
         (Throttled(wait=7), 429, "client_error", "throttled"),
+        (Throttled(), 429, "client_error", "throttled"),
+        (DataError("canary"), 400, "validation_error", "invalid"),
+        (UnreadablePostError("canary"), 400, "validation_error", "body_incomplete"),
     ],
 )  # fmt: skip
 def test_each_refusal_has_its_status_and_code(error, status, kind, code):

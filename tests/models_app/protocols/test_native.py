@@ -108,7 +108,7 @@ def test_an_unknown_feature_is_answered_with_the_nearest_valid_name(api: APIClie
         ({"instances": SHORT}, "invalid_type", "instances"),
         ({"instances": [SHORT], "instance": 1}, "unknown_field", "instance"),
         ({"instances": [SHORT], "subject": 7}, "invalid_type", "subject"),
-        ({"instances": [SHORT], "subject": "s" * 256}, "max_length", "subject"),
+        ({"instances": [SHORT], "subject": "s" * 256}, "value_too_long", "subject"),
         ([SHORT], "invalid_type", None),
     ],
 )

@@ -1,0 +1,134 @@
+"""everlearn/bodies.py: how long a body may be, whatever its headers say."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+
+from everlearn.bodies import MIB, limit_of
+from everlearn.wsgi import application
+from tests.factories import LONG, make_champion, make_model
+
+PREDICT = "/api/models/leaves/predict/"
+
+
+@pytest.fixture
+def web(db: None) -> Iterator[httpx.Client]:
+    """A client of the whole WSGI application, as gunicorn would call it."""
+    make_champion(make_model())
+    # As Django's own test client does: the test's transaction must outlive a request.
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    with httpx.Client(
+        transport=httpx.WSGITransport(application),
+        base_url="http://localhost",
+        headers={"Content-Type": "application/json"},
+    ) as client:
+        yield client
+    for signal in signals:
+        signal.connect(close_old_connections)
+
+
+def _codes(answer: httpx.Response) -> list[str]:
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["X-Request-ID"]
+    return [error["code"] for error in answer.json()["errors"]]
+
+
+def _pieces(size: int) -> Iterator[bytes]:
+    """A body of unknown length: httpx sends it in chunks."""
+    yield b"["
+    for _ in range(size // 2**16):
+        yield b" " * 2**16
+    yield b"]"
+
+
+@pytest.mark.parametrize(
+    ("path", "limit"),
+    [
+        (PREDICT, MIB),
+        ("/predict", MIB),
+        ("/", MIB),
+        ("/api/feedback/", 10 * MIB),
+        ("/feedback", 10 * MIB),
+        ("/api/feedback/x/review/", MIB),
+        ("/admin/login/", 100 * MIB),
+    ],
+)
+def test_each_route_has_a_limit(path, limit):
+    assert limit_of(path) == limit
+
+
+@pytest.mark.parametrize("size", [3 * MIB, 10 * MIB])
+@pytest.mark.parametrize("path", [PREDICT, "/predict", "/trigger", "/api/nothing/", "/api"])
+def test_a_body_over_the_limit_is_refused_as_json(web, path, size):
+    """H3."""
+    answer = web.post(path, content=b"[" + b" " * size + b"]")
+
+    assert answer.status_code == 413
+    assert _codes(answer) == ["body_too_large"]
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/api/feedback/"])
+def test_the_limit_holds_for_chunks_too_and_no_more_is_read(web, path):
+    """H3: gunicorn hands a chunked body over as a stream without a length."""
+    answer = web.post(path, content=_pieces(11 * MIB))
+
+    assert answer.status_code == 413
+    assert _codes(answer) == ["body_too_large"]
+
+
+def test_a_body_in_chunks_is_read_like_any_other(web):
+    answer = web.post(PREDICT, content=iter([b'{"instances": [', json.dumps(LONG).encode(), b"]}"]))
+
+    assert answer.status_code == 200
+    assert answer.json()["predictions"][0]["value"] == "oak"
+
+
+def test_a_body_of_exactly_the_limit_is_read(web):
+    body = b'{"instances": [{"length": 9, "width": 1}]' + b" " * (MIB - 42) + b"}"
+    assert len(body) == MIB
+
+    assert web.post(PREDICT, content=body).status_code == 200
+    assert web.post(PREDICT, content=body + b" ").status_code == 413
+
+
+def test_a_length_that_promises_too_much_is_refused_unread(web):
+    answer = web.post(PREDICT, content=b"{}", headers={"Content-Length": str(10**30)})
+
+    assert answer.status_code == 413
+
+
+def test_a_body_shorter_than_it_says_is_no_json(web):
+    answer = web.post(PREDICT, content=b'{"instances"', headers={"Content-Length": "1000"})
+
+    assert answer.status_code == 400
+    assert _codes(answer) == ["parse_error"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, identity", "?"])
+def test_a_compressed_body_is_refused(web, encoding):
+    """H3: what it unpacks to could be anything."""
+    answer = web.post(PREDICT, content=b"\x1f\x8b", headers={"Content-Encoding": encoding})
+
+    assert answer.status_code == 415
+    assert _codes(answer) == ["unsupported_encoding"]
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/predict", "/feedback", "/api/feedback/"])
+def test_no_body_at_all_lacks_what_is_required(web, path):
+    answer = web.post(path)
+
+    assert answer.status_code == 400
+    assert _codes(answer)
+
+
+def test_a_page_answers_a_browser_with_a_page(web):
+    answer = web.post("/", content=b" " * 2 * MIB, headers={"Accept": "text/html"})
+
+    assert answer.status_code == 413
+    assert answer.headers["Content-Type"].startswith("text/html")
