@@ -13,7 +13,6 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError
 
 from feedback_app import screening
 from feedback_app.durability import flushed
@@ -107,11 +106,7 @@ def record_many(words: Sequence[Word], *, speaker: Speaker) -> list[Outcome]:
     outcomes = [_draft_or_refusal(word, known, speaker) for word in words]
     drafts = [outcome for outcome in outcomes if isinstance(outcome, Feedback)]
     screening.screen(drafts, trusted=speaker.trusted)
-    try:
-        _store(drafts, speaker.source)
-    except IntegrityError:
-        # The same source spoke about the same prediction meanwhile: now that one is seen.
-        _store(drafts, speaker.source)
+    _store(drafts, speaker.source)
     return outcomes
 
 
@@ -204,10 +199,13 @@ def _store(drafts: Iterable[Feedback], source: str) -> None:
     """Write the drafts, each superseding what the source had said before of its prediction."""
     with flushed():
         about = [draft.prediction_id for draft in drafts if draft.prediction_id]
+        # Who speaks about the same prediction meanwhile waits here, and then sees these words.
+        told = Prediction.objects.select_for_update(no_key=True).filter(pk__in=about)
+        list(told.order_by("pk").values_list("pk"))
         earlier = list(
-            Feedback.objects.select_for_update()
-            .filter(prediction__in=about, source=source)
-            .exclude(status=Feedback.Status.SUPERSEDED)
+            Feedback.objects.filter(prediction__in=about, source=source).exclude(
+                status=Feedback.Status.SUPERSEDED
+            )
         )
         standing = {word.prediction_id: word for word in earlier}
         for draft in drafts:

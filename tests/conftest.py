@@ -11,14 +11,31 @@ from rest_framework.test import APIClient
 
 from everlearn.authentication import KeyAuthentication
 from everlearn.keys import create_key
+from tests import databases
 from tests.staff import staff
 
 KeyMaker = Callable[..., APIClient]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What touches no database has been tested on SQLite; a browser sees no difference."""
+    if databases.suite_is_on() == "sqlite":
+        return
+    kept = [item for item in items if _touches_database(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+def _touches_database(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    if "browser" in fixtures:
+        return False
+    return bool(item.get_closest_marker("django_db") or fixtures & {"db", "transactional_db"})
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings_xdist_suffix() -> None:
-    """Each test process has a home, and so a database, of its own: no suffix is needed."""
+    """Each test process has a database of its own: no suffix is needed."""
 
 
 @pytest.fixture(autouse=True)

@@ -49,7 +49,7 @@ def shown(name: str, output: str) -> str | None:
 class Instance:
     """A running `manage.py up` that serves the model `leaves`; ended with the `with` block.
 
-    environ: settings beyond home, port and declared models.
+    environ: settings beyond home, port and declared models, such as `tests.databases.fresh`.
     """
 
     def __init__(self, home: Path, *, declared: str = DECLARED, **environ: str) -> None:
@@ -63,7 +63,8 @@ class Instance:
         self.process: psutil.Popen | None = None
         leaves().to_csv(home / "leaves.csv", index=False)
         (home / "everlearn.toml").write_text(declared)
-        self.environ = os.environ | environ | {
+        # Never the test process's own database.
+        self.environ = os.environ | {"DATABASE_URL": ""} | environ | {
             "PORT": str(self.port),
             "EVERLEARN_MODELS": str(home / "everlearn.toml"),
             "EVERLEARN_HOME": str(home),

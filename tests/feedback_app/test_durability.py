@@ -12,11 +12,15 @@ FULL = 2
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="a PRAGMA of SQLite")
+
+
 def synchronous() -> int:
     with connection.cursor() as cursor:
         return int(cursor.execute("PRAGMA synchronous").fetchone()[0])
 
 
+@on_sqlite
 def test_a_flushed_transaction_is_synced_and_others_are_as_before() -> None:
     before = synchronous()
 
@@ -27,6 +31,7 @@ def test_a_flushed_transaction_is_synced_and_others_are_as_before() -> None:
     assert before != FULL
 
 
+@on_sqlite
 def test_an_exception_rolls_back_and_the_setting_goes_back_too() -> None:
     before = synchronous()
 
