@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
 READY := $(VENV)/.ready
+CONTAINER ?= docker
+IMAGE ?= everlearn:local
 
-.PHONY: up demo bench test drills chromium check lock clean
+.PHONY: up demo bench test drills chromium lint check image smoke push deploy lock clean
 .DELETE_ON_ERROR:
 
 up: $(READY)
@@ -34,13 +36,35 @@ chromium: $(READY)
 	$(BIN)/playwright install --only-shell chromium || \
 	{ echo "The browser tests need Chromium (on Debian: apt-get install chromium)."; exit 1; }
 
-check: $(READY)
+lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/hadolint Dockerfile
+
+check: lint
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory drills
+
+image:
+	$(CONTAINER) build --build-arg CODE_REVISION=$$(git rev-parse HEAD) --tag $(IMAGE) .
+
+smoke:
+	@CONTAINER=$(CONTAINER) IMAGE=$(IMAGE) .ci/smoke
+
+# REPOSITORY and TAGS say where to; `docker login` comes first.
+push:
+	@for tag in $(TAGS); do \
+		$(CONTAINER) tag $(IMAGE) "$(REPOSITORY):$$tag" && $(CONTAINER) push "$(REPOSITORY):$$tag" || exit 1; \
+	done
+
+# DEPLOY_HOOK_URL is the address that a host gives for this; without one there is nothing to do.
+deploy:
+	@if [ -n "$$DEPLOY_HOOK_URL" ]; then curl -fsS -X POST "$$DEPLOY_HOOK_URL" >/dev/null && echo "Deploying"; \
+	else echo "No DEPLOY_HOOK_URL: nothing is deployed"; fi
 
 lock:
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \

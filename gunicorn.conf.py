@@ -15,7 +15,9 @@ try:
 except configuration.ConfigurationError as error:
     sys.exit(f"everlearn: {error}")
 
-bind = f"127.0.0.1:{_given.port}"
+# An IPv6 address needs its brackets.
+_host = f"[{_given.host}]" if ":" in _given.host else _given.host
+bind = f"{_host}:{_given.port}"
 workers = _given.web_processes
 worker_class = "gthread"
 threads = 8

@@ -11,7 +11,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,6 +44,10 @@ def _port(text: str) -> int:
     if not 1 <= (number := _count(text)) <= 65535:
         raise ValueError("not a port (1 to 65535)")
     return number
+
+
+def _address(text: str) -> str:
+    return str(ip_address(text))
 
 
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -118,6 +122,12 @@ class Configuration:
     run_memory: int = _setting(
         "EVERLEARN_RUN_MEMORY", _count, "4096", "MiB of memory that one run may take."
     )
+    host: str = _setting(
+        "EVERLEARN_HOST",
+        _address,
+        "127.0.0.1",
+        "The address that the web processes listen on; 0.0.0.0 for all.",
+    )
     port: int = _setting("PORT", _port, "8000", "Where the web processes listen.")
     web_processes: int = _setting("WEB_CONCURRENCY", _count, "2", "Web processes.")
     database_url: str = _setting(
@@ -129,6 +139,9 @@ class Configuration:
     )
     data_url: str = _setting(
         "DATA_URL", str, "", 'Base data of the models that declare data = "env:DATA_URL".'
+    )
+    code_revision: str = _setting(
+        "EVERLEARN_CODE_REVISION", str, "", "The commit that versions name, where git is not there."
     )
     data_allow: tuple[IPv4Network | IPv6Network, ...] = _setting(
         "EVERLEARN_DATA_ALLOW", _networks, "", "Private networks that data may be fetched from."

@@ -25,9 +25,11 @@ EVERLEARN_MODELS = _given.models
 EVERLEARN_CONCURRENT_RUNS = _given.concurrent_runs
 EVERLEARN_RUN_TIMEOUT = _given.run_timeout  # seconds
 EVERLEARN_RUN_MEMORY = _given.run_memory  # MiB
+EVERLEARN_HOST = _given.host
 EVERLEARN_PORT = _given.port
 # Links are made with this, never with the Host that a request came with.
 EVERLEARN_PUBLIC_URL = _given.public_url or f"http://localhost:{EVERLEARN_PORT}"
+EVERLEARN_CODE_REVISION = _given.code_revision
 MLFLOW_TRACKING_URI = _given.mlflow_tracking_uri or f"sqlite:///{EVERLEARN_HOME}/mlflow.db"
 DATA_URL = _given.data_url
 EVERLEARN_DATA_ALLOW = _given.data_allow

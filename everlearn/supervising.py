@@ -28,10 +28,11 @@ class Busy(Exception):
 
 def refuse_busy_port(port: int) -> None:
     """Raise Busy when something listens on `port` already."""
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in settings.EVERLEARN_HOST else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((settings.EVERLEARN_HOST, port))
         except OSError as error:
             raise Busy(
                 f"Port {port} is taken: end what listens there, or set PORT to another one."

@@ -6,6 +6,7 @@ The caller freezes the rows and judges the result; nothing here promotes.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -170,9 +171,14 @@ def _mirror(
 
 @cache
 def code_revision() -> str:
-    """The commit that trains, marked when the tree differs from it; "unknown" outside git."""
+    """The commit that trains, marked when the tree differs from it; "unknown" if nobody tells."""
+    if settings.EVERLEARN_CODE_REVISION:
+        return str(settings.EVERLEARN_CODE_REVISION)
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
     described = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"],  # noqa: S607
+        [git, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"],
         cwd=settings.BASE_DIR,
         capture_output=True,
         text=True,
