@@ -1,58 +1,121 @@
-"""Who may do what: the one table from the API's scopes to Django's permissions.
+"""Who may do what: the one table of actions and roles.
 
-Views name a scope; `permissions` holds them to it, and `keys` holds an API key to its own.
+Each action stands for Django permissions, and the function that does it asks its actor for
+them: so the table holds whichever door somebody comes through. `doors` says which door leads
+to which action; `permissions` and `keys` keep requests and API keys to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q
 
-SCOPES: dict[str, tuple[str, ...]] = {
-    "read": (
-        "models_app.view_registeredmodel",
-        "models_app.view_trainingsnapshot",
-        "models_app.view_modelversion",
-        "models_app.view_deployment",
-        "models_app.view_prediction",
-        "models_app.view_registryalias",
-        "models_app.view_webprocess",
-        "feedback_app.view_feedback",
-        "feedback_app.view_retrainingrun",
+# The roles: a key is given actions as scopes, staff are members of the two groups.
+KEY, VIEWER, MANAGER = "key", "viewer", "manager"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something that is done. permissions: what it takes. roles: who may be given it.
+
+    A superuser's login may do every action; a superuser's key only those that keys may.
+    """
+
+    permissions: tuple[str, ...]
+    roles: tuple[str, ...] = ()
+
+
+ACTIONS: dict[str, Action] = {
+    # models, versions, metrics, ledger, runs, and what others asked and said
+    "read": Action(
+        (
+            "models_app.view_registeredmodel",
+            "models_app.view_trainingsnapshot",
+            "models_app.view_modelversion",
+            "models_app.view_deployment",
+            "models_app.view_prediction",
+            "models_app.view_registryalias",
+            "models_app.view_webprocess",
+            "feedback_app.view_feedback",
+            "feedback_app.view_retrainingrun",
+        ),
+        (KEY, VIEWER, MANAGER),
     ),
-    "predict": ("models_app.predict_registeredmodel",),
-    "feedback": ("feedback_app.add_feedback",),
-    "review": ("feedback_app.review_feedback",),
-    "retrain": ("feedback_app.add_retrainingrun", "feedback_app.change_retrainingrun"),
-    "promote": ("models_app.promote_registeredmodel",),
-    "reload": ("models_app.reload_registeredmodel",),
+    # ask private models
+    "predict": Action(("models_app.predict_registeredmodel",), (KEY, VIEWER, MANAGER)),
+    # say what the right answer was, on private models or of others' predictions; make links
+    "feedback": Action(("feedback_app.add_feedback",), (KEY, MANAGER)),
+    # accept, correct or reject what waits for a person
+    "review": Action(("feedback_app.review_feedback",), (KEY, MANAGER)),
+    # start and cancel runs
+    "retrain": Action(
+        ("feedback_app.add_retrainingrun", "feedback_app.change_retrainingrun"), (KEY, MANAGER)
+    ),
+    # promote and roll back what the gate let past
+    "promote": Action(("models_app.promote_registeredmodel",), (KEY, MANAGER)),
+    # have every web process reload
+    "reload": Action(("models_app.reload_registeredmodel",), (KEY, MANAGER)),
+    # look at the queue
+    "queue": Action(
+        (
+            "django_q.view_ormq",
+            "django_q.view_success",
+            "django_q.view_failure",
+            "django_q.view_schedule",
+        ),
+        (MANAGER,),
+    ),
+    # From here on superusers alone, in a browser or a shell.
+    # promote against the gate's word
+    "override": Action(("models_app.override_gate",)),
+    # change gates, schedules and what feedback counts; declare models
+    "policies": Action(("models_app.change_registeredmodel",)),
+    # make and revoke API keys
+    "keys": Action(
+        ("everlearn.view_apikey", "everlearn.add_apikey", "everlearn.change_apikey"),
+    ),
+    # users and groups
+    "accounts": Action(
+        tuple(
+            f"auth.{verb}_{kind}"
+            for kind in ("user", "group")
+            for verb in ("view", "add", "change", "delete")
+        )
+    ),
 }
 
-GROUPS: dict[str, tuple[str, ...]] = {
-    "viewer": ("read", "predict"),
-    "manager": tuple(SCOPES),
+# The scopes of API keys, as the contract names them.
+SCOPES = {name: action.permissions for name, action in ACTIONS.items() if KEY in action.roles}
+
+GROUPS = {
+    group: tuple(name for name, action in ACTIONS.items() if group in action.roles)
+    for group in (VIEWER, MANAGER)
 }
 
-
-def permissions_of(scope: str) -> tuple[str, ...]:
-    """The Django permissions that `scope` stands for; none for a scope that is no more."""
-    return SCOPES.get(scope, ())
+# What the keys of the usual programs are made with.
+USUAL_SCOPES = {"a client": ("predict", "feedback"), "CI": ("read", "retrain")}
 
 
-def permission_rows(scopes: tuple[str, ...] | list[str]) -> list[Permission]:
-    """The rows of the permissions that `scopes` stand for."""
+def permissions_of(action: str) -> tuple[str, ...]:
+    """The Django permissions that `action` stands for; none for one that is no more."""
+    return ACTIONS[action].permissions if action in ACTIONS else ()
+
+
+def permission_rows(actions: Iterable[str]) -> list[Permission]:
+    """The rows of the permissions that `actions` stand for."""
     wanted = Q(pk__in=())
-    for name in (name for scope in scopes for name in permissions_of(scope)):
+    for name in (name for action in actions for name in permissions_of(action)):
         app_label, codename = name.split(".")
         wanted |= Q(content_type__app_label=app_label, codename=codename)
     return list(Permission.objects.filter(wanted))
 
 
 def create_groups(**_: Any) -> None:
-    """Make the groups of staff once; what staff then change in them stays."""
-    for name, scopes in GROUPS.items():
-        group, created = Group.objects.get_or_create(name=name)
-        if created:
-            group.permissions.set(permission_rows(scopes))
+    """Make the groups of staff and keep them to the table, also after an upgrade."""
+    for name, actions in GROUPS.items():
+        group, _created = Group.objects.get_or_create(name=name)
+        group.permissions.set(permission_rows(actions))

@@ -6,10 +6,13 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
 from django_q.models import Failure, OrmQ, Schedule, Success
 from rest_framework_api_key.models import APIKey
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from everlearn.access import GROUPS
 
 # Schedule and OrmQ run any function that is named in them; keys have scopes and accounts here.
 for _model in (Schedule, OrmQ, Success, Failure, APIKey, User, Group):
@@ -26,4 +29,12 @@ class UserAdmin(DjangoUserAdmin[User], ModelAdmin):
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    pass
+    """Groups of one's own; EverLearn's are kept to the table in `access` at each start."""
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        ours = obj is not None and obj.name in GROUPS
+        return not ours and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        ours = obj is not None and obj.name in GROUPS
+        return not ours and super().has_delete_permission(request, obj)

@@ -167,7 +167,7 @@ REST_FRAMEWORK = {
         "everlearn.authentication.KeyAuthentication",
         "everlearn.authentication.StaffSessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["everlearn.permissions.ScopePermission"],
+    "DEFAULT_PERMISSION_CLASSES": ["everlearn.permissions.DoorPermission"],
     "DEFAULT_PARSER_CLASSES": ["everlearn.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",

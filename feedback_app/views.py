@@ -45,7 +45,6 @@ ONE_OR_MANY = PolymorphicProxySerializer(
 class FeedbackView(generics.ListAPIView[Feedback]):
     """Feedback: anybody's on public models, clients' own to look at, all for readers."""
 
-    scope = "own"
     serializer_class = FeedbackSerializer
     pagination_class = Pages
     ordering = ("-id",)
@@ -108,8 +107,6 @@ def take_feedback(request: Request, *, default_model: str = "") -> Response:
 
 
 class RetrainView(APIView):
-    scope = "retrain"
-
     @extend_schema(
         request=RetrainRequest, responses={202: RunStartedSerializer, 200: RunStartedSerializer}
     )
@@ -118,8 +115,6 @@ class RetrainView(APIView):
 
 
 class DefaultTriggerView(APIView):
-    scope = "retrain"
-
     @extend_schema(
         request=RetrainRequest, responses={202: RunStartedSerializer, 200: RunStartedSerializer}
     )
@@ -161,7 +156,6 @@ RUNS = RetrainingRun.objects.select_related("registered_model", "snapshot", "ver
 class RunListView(generics.ListAPIView[RetrainingRun]):
     """Runs, newest first."""
 
-    scope = "read"
     serializer_class = RunSerializer
     pagination_class = Pages
     ordering = ("-id",)
@@ -177,8 +171,6 @@ class RunListView(generics.ListAPIView[RetrainingRun]):
 
 
 class RunDetailView(APIView):
-    scope = "read"
-
     @extend_schema(responses=RunSerializer)
     def get(self, _: Request, pk: int) -> Response:
         return Response(RunSerializer(find_run(pk)).data)
@@ -193,8 +185,6 @@ def find_run(pk: int) -> RetrainingRun:
 
 
 class CancelRunView(APIView):
-    scope = "retrain"
-
     @extend_schema(request=None, responses=RunSerializer)
     def post(self, request: ActorRequest, pk: int) -> Response:
         run = retraining.cancel(find_run(pk), actor=request.user)
@@ -203,8 +193,6 @@ class CancelRunView(APIView):
 
 class PredictionView(APIView):
     """A prediction: its client's own, or anybody's for readers."""
-
-    scope = "own"
 
     @extend_schema(responses=LoggedPredictionSerializer)
     def get(self, request: ActorRequest, pk: UUID) -> Response:

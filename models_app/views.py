@@ -54,7 +54,6 @@ class ActorRequest(Request):
 class ModelView(generics.GenericAPIView[RegisteredModel]):
     """Public models for everybody, all for those who may read."""
 
-    scope = "read"
     serializer_class = ModelSerializer
 
     def get_queryset(self) -> QuerySet[RegisteredModel]:
@@ -68,9 +67,6 @@ class ModelListView(ModelView, generics.ListAPIView[RegisteredModel]):
     pagination_class = Pages
     ordering = ("name",)
 
-    def open_to(self, _: Request) -> bool:
-        return True
-
 
 class ModelDetailView(ModelView, generics.RetrieveAPIView[RegisteredModel]):
     lookup_field = "name"
@@ -81,7 +77,6 @@ class ModelDetailView(ModelView, generics.RetrieveAPIView[RegisteredModel]):
 
 
 class VersionListView(generics.ListAPIView[ModelVersion]):
-    scope = "read"
     serializer_class = VersionSerializer
     pagination_class = Pages
     ordering = ("-number",)
@@ -92,16 +87,12 @@ class VersionListView(generics.ListAPIView[ModelVersion]):
 
 
 class VersionDetailView(APIView):
-    scope = "read"
-
     @extend_schema(responses=VersionSerializer)
     def get(self, _: Request, name: str, number: int) -> Response:
         return Response(VersionSerializer(find_version(find_model(name), number)).data)
 
 
 class PromoteView(APIView):
-    scope = "promote"
-
     @extend_schema(request=PromotionRequest, responses=DeploymentSerializer)
     def post(self, request: ActorRequest, name: str) -> Response:
         asked = PromotionRequest(data=request.data)
@@ -115,8 +106,6 @@ class PromoteView(APIView):
 
 
 class RollbackView(APIView):
-    scope = "promote"
-
     @extend_schema(request=RollbackRequest, responses=DeploymentSerializer)
     def post(self, request: ActorRequest, name: str) -> Response:
         asked = RollbackRequest(data=request.data)
@@ -133,8 +122,6 @@ class RollbackView(APIView):
 
 
 class ReloadView(APIView):
-    scope = "reload"
-
     @extend_schema(request=None, responses=ReloadedSerializer)
     def post(self, request: ActorRequest, name: str) -> Response:
         return reload_response(request, name)
@@ -147,7 +134,6 @@ def reload_response(request: ActorRequest, name: str) -> Response:
 class DeploymentListView(generics.ListAPIView[Deployment]):
     """The ledger, newest first; with `at`, the one line that served then."""
 
-    scope = "read"
     serializer_class = DeploymentSerializer
     pagination_class = Pages
     ordering = ("-generation",)

@@ -26,8 +26,6 @@ LONGEST_SUBJECT = 255
 class AnsweringView(APIView):
     """A door for predictions; it is on the hot path, so it does without what it has no use for."""
 
-    scope = "predict"
-
     def perform_content_negotiation(
         self, request: Request, force: bool = False
     ) -> tuple[BaseRenderer, str]:
@@ -62,8 +60,6 @@ class PreviewView(AnsweringView):
     What it answers is logged as a preview: outside of monitoring, and nobody can give feedback
     on it. `generation` is that of the model meanwhile.
     """
-
-    scope = "read"
 
     @extend_schema(request=PredictionRequest, responses=AnsweredSerializer)
     def post(self, request: Request, name: str, number: int) -> HttpResponse:

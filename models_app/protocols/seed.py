@@ -78,8 +78,6 @@ def _headers(answered: Answered) -> dict[str, str]:
 
 
 class DefaultReloadView(APIView):
-    scope = "reload"
-
     @extend_schema(request=None, responses=ReloadedSerializer)
     def post(self, request: ActorRequest) -> Response:
         return reload_response(request, serving.default_name())
