@@ -5,10 +5,11 @@ Errors look as drf-standardized-errors has them: {"type", "errors": [{"code", "d
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
-from django.db import DataError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.template import loader
 from drf_standardized_errors.handler import ExceptionHandler
@@ -17,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from everlearn.request_id import META_KEY
+from models_app import storing
 from models_app.learning.schema import InvalidInstances, Problem
 from models_app.refusals import (
     Conflict,
@@ -67,9 +69,8 @@ def _as_refusal(error: Exception) -> Exception:
     """The refusal that an error from below amounts to, if it does."""
     if isinstance(error, InvalidInstances):
         return InvalidInput(error.problems)
-    if isinstance(error, OperationalError):
-        # SQLite's writer waited its five seconds, or the database is away.
-        return Unavailable("The database is busy; nothing was changed.", code="storage_busy")
+    if isinstance(error, OperationalError | InterfaceError):
+        return storing.refusal_of(error) or error
     if isinstance(error, DataError):
         # Whatever slipped past the checks: a value that the database's column cannot hold.
         return InvalidInput([Problem("", "invalid", "A value is beyond what can be stored.")])
@@ -143,4 +144,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    error = sys.exc_info()[1]
+    if isinstance(error, OperationalError | InterfaceError):
+        # Met outside of DRF, such as where the login of a browser is looked up.
+        error = storing.refusal_of(error)
+    if isinstance(error, Unavailable):
+        return refuse(request, 503, Problem("", error.code, error.detail))
     return refuse(request, 500, Problem("", "error", "Something broke; it has been logged."))

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from everlearn.access import SCOPES, permission_rows
 from everlearn.models import ApiKey, KeyHolder
+from models_app import storing
 
 LAST_USED_STEP = timedelta(minutes=1)
 NAME = re.compile(r"[\w.@+-]{1,50}")
@@ -77,4 +78,5 @@ def _note_use(key: ApiKey) -> None:
     now = timezone.now()
     stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USED_STEP)
     if key.last_used_at is None or key.last_used_at < now - LAST_USED_STEP:
-        ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
+        rows = ApiKey.objects.filter(stale, pk=key.pk)
+        storing.in_passing(lambda: rows.update(last_used_at=now))

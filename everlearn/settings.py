@@ -107,6 +107,9 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 5,
         "init_command": f"PRAGMA journal_mode=WAL; PRAGMA synchronous={_synchronous};",
     }
+else:
+    # Whoever waits longer for a lock is told that the database is busy.
+    _database["OPTIONS"] = {"connect_timeout": 5, "options": "-c lock_timeout=5000"}
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": dict(Env.cache_url_config(_given.cache_url))}

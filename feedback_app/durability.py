@@ -7,24 +7,35 @@ from contextlib import contextmanager
 
 from django.db import connection, transaction
 
+from models_app import storing
+
 
 @contextmanager
 def flushed() -> Iterator[None]:
     """A transaction that survives a loss of power once it ended without an exception.
 
-    Inside another transaction it is a part of that one, and as durable as it.
+    Inside another transaction it is a part of that one, and as durable as it. Raises
+    Unavailable when the database cannot take it.
     """
-    if connection.vendor != "sqlite" or connection.in_atomic_block:
-        # PostgreSQL syncs at every commit; SQLite may not change its mind within one.
+    if connection.in_atomic_block:
         with transaction.atomic():
             yield
+        return
+    with storing.writing(), _synced(), transaction.atomic():
+        yield
+
+
+@contextmanager
+def _synced() -> Iterator[None]:
+    # PostgreSQL syncs at every commit; SQLite has to be told so before a transaction begins.
+    if connection.vendor != "sqlite":
+        yield
         return
     with connection.cursor() as cursor:
         usual = cursor.execute("PRAGMA synchronous").fetchone()[0]
         cursor.execute("PRAGMA synchronous = FULL")
     try:
-        with transaction.atomic():
-            yield
+        yield
     finally:
         with connection.cursor() as cursor:
             cursor.execute(f"PRAGMA synchronous = {int(usual)}")

@@ -20,14 +20,15 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 from django.utils import timezone
 
+from models_app import storing
 from models_app.bundles import Bundle
 from models_app.loading import Loader
 from models_app.models import RegisteredModel, WebProcess
 from models_app.neighbours import Neighbours
-from models_app.refusals import BundleRefused, NotReady
+from models_app.refusals import BundleRefused, NotReady, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Follower:
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._last_look = 0.0
-        self._cannot_read = self._cannot_write = False
+        self._cannot_read = False
 
     def served(self) -> Mapping[str, Served]:
         """Every model that is not retired, by name. Raises NotReady before the first look."""
@@ -91,7 +92,9 @@ class Follower:
         elif time.monotonic() - self._last_look > STALLED:
             return False
         loaded = any(served.bundle for served in self._served.values())
-        return loaded and not self._cannot_read and not self._cannot_write
+        # A busy database is waited for; one that takes no row lets nothing be answered.
+        writable = storing.trouble() in {"", storing.BUSY}
+        return loaded and not self._cannot_read and writable
 
     def degraded(self) -> list[str]:
         """What does not do its part, whether or not this process can answer all the same."""
@@ -99,7 +102,7 @@ class Follower:
             self._neighbours = Neighbours()
             self._neighbours.look()
         failing = ["reload_failed"] * self._loader.failing
-        away = ["database"] * (self._cannot_read or self._cannot_write)
+        away = ["database"] * (self._cannot_read or bool(storing.trouble()))
         return failing + away + self._neighbours.away()
 
     def look(self) -> None:
@@ -172,7 +175,7 @@ class Follower:
             close_old_connections()
             self.look()
             self._cannot_read = False
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:
             if not self._cannot_read:
                 logger.warning("cannot read what serves, so it stays as it is: %s", error)
             self._cannot_read = True
@@ -188,18 +191,19 @@ class Follower:
         }
 
     def _try_to_say(self, generations: dict[str, dict[str, Any]]) -> None:
+        storing.look_for_room()
         try:
-            WebProcess.objects.update_or_create(
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                defaults={"generations": generations, "seen_at": timezone.now()},
-            )
-            WebProcess.objects.filter(seen_at__lt=timezone.now() - 6 * ALIVE_WITHIN).delete()
+            # What hinders this write hinders predictions too; `storing` takes note of it.
+            with storing.writing():
+                WebProcess.objects.update_or_create(
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
+                    defaults={"generations": generations, "seen_at": timezone.now()},
+                )
+                WebProcess.objects.filter(seen_at__lt=timezone.now() - 6 * ALIVE_WITHIN).delete()
             self._neighbours.look()
-            self._cannot_write = False
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError, Unavailable) as error:
             logger.warning("cannot say what this process serves: %s", error)
-            self._cannot_write = True
 
 
 def _same(now: Served, asked: Served, digest: str | None) -> bool:

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 from django.contrib.auth.models import User
-from django.db import DatabaseError
 from django.utils import timezone
 
-from models_app import following, previewing
+from models_app import following, previewing, storing
 from models_app.following import Served
 from models_app.learning.answers import Answers
 from models_app.learning.schema import Problem, Schema
@@ -27,7 +26,6 @@ from models_app.refusals import (
     NotFound,
     NotReady,
     TooMuch,
-    Unavailable,
 )
 
 MAX_INSTANCES = 1000
@@ -166,10 +164,5 @@ def _log(
         )
         for instance, prediction in zip(instances, predictions, strict=True)
     ]
-    try:
+    with storing.writing():
         Prediction.objects.bulk_create(rows)
-    except DatabaseError as error:
-        raise Unavailable(
-            "The prediction could not be logged, so it is not given; try again.",
-            code="log_unavailable",
-        ) from error

@@ -15,6 +15,7 @@ from everlearn.errors import answer_exception
 from models_app import refusals
 from models_app.learning.schema import InvalidInstances, Problem
 from tests.factories import make_champion, make_model
+from tests.models_app.test_storing import BROKEN, broken, sqlite
 
 PROBLEMS = [
     Problem("instances.0.alcohol", "required", "alcohol is missing"),
@@ -40,7 +41,6 @@ def _answer(error: Exception):
         (refusals.NotReady("x"), 503, "server_error", "model_not_ready"),
         (refusals.Unavailable("x"), 503, "server_error", "unavailable"),
         (refusals.Refused("x"), 400, "validation_error", "refused"),
-        (OperationalError("database is locked"), 503, "server_error", "storage_busy"),
         (Http404(), 404, "client_error", "not_found"),
         (PermissionDenied(), 403, "client_error", "permission_denied"),
         (Throttled(wait=7), 429, "client_error", "throttled"),
@@ -56,6 +56,18 @@ def test_each_refusal_has_its_status_and_code(error, status, kind, code):
     assert answer.data["type"] == kind
     assert [one["code"] for one in answer.data["errors"]] == [code]
     assert ("Retry-After" in answer.headers) == (status in (429, 503))
+
+
+@pytest.mark.parametrize(("cause", "code"), BROKEN)
+def test_a_database_that_takes_nothing_is_unavailable(cause, code):
+    answer = _answer(broken(cause))
+
+    assert (answer.status_code, answer.data["errors"][0]["code"]) == (503, code)
+    assert answer.headers["Retry-After"]
+
+
+def test_a_mistake_of_ours_is_not_blamed_on_the_database():
+    assert _answer(broken(sqlite("SQLITE_ERROR"))).status_code == 500
 
 
 @pytest.mark.parametrize("error", [InvalidInstances(PROBLEMS), refusals.InvalidInput(PROBLEMS)])
@@ -142,6 +154,19 @@ def test_a_server_error_outside_the_api_has_a_page_and_a_json(rf):
     assert (page.status_code, program.status_code) == (500, 500)
     assert page["Content-Type"].startswith("text/html")
     assert json.loads(program.content)["type"] == "server_error"
+
+
+def test_a_database_that_is_away_outside_the_api_is_told_apart_from_a_mistake(rf):
+    try:
+        raise broken(sqlite("SQLITE_BUSY"))
+    except OperationalError:
+        page = errors.server_error(rf.get("/", headers={"Accept": "text/html"}))
+        program = errors.server_error(rf.get("/api/x/"))
+
+    assert (page.status_code, program.status_code) == (503, 503)
+    assert page["Content-Type"].startswith("text/html")
+    assert json.loads(program.content)["errors"][0]["code"] == "storage_busy"
+    assert page["Retry-After"] == program["Retry-After"]
 
 
 @pytest.mark.django_db

@@ -8,7 +8,6 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from django.contrib.auth.models import User
-from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from models_app import serving
@@ -16,7 +15,7 @@ from models_app.conversion import make_bundle
 from models_app.learning import pipeline, tables
 from models_app.learning.schema import Feature, InvalidInstances, Schema
 from models_app.models import Prediction
-from models_app.refusals import InvalidInput, NotFound, NotReady, TooMuch, Unavailable
+from models_app.refusals import InvalidInput, NotFound, NotReady, TooMuch
 from tests.factories import LONG, SHORT, leaves, make_champion, make_model, make_user, make_version
 
 pytestmark = pytest.mark.django_db
@@ -181,20 +180,6 @@ def test_the_default_model_is_the_one_declared_so() -> None:
     make_model("second", is_default=True)
 
     assert serving.default_name() == "second"
-
-
-def test_an_answer_that_cannot_be_logged_is_not_given() -> None:
-    make_champion()
-
-    def refuse(execute: object, sql: str, *_: object) -> object:
-        if sql.startswith("INSERT") and Prediction._meta.db_table in sql:
-            raise DatabaseError("database or disk is full")
-        return execute(sql, *_)  # type: ignore[operator]
-
-    with connection.execute_wrapper(refuse), pytest.raises(Unavailable) as refusal:
-        ask()
-
-    assert refusal.value.code == "log_unavailable"
 
 
 def test_serving_imports_neither_pandas_nor_scikit_learn_nor_mlflow() -> None:
