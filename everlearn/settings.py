@@ -116,7 +116,7 @@ CACHES = {"default": dict(Env.cache_url_config(_given.cache_url))}
 
 STORAGES = {
     "default": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "BACKEND": "models_app.atomic_storage.AtomicFileSystemStorage",
         "OPTIONS": {"location": str(EVERLEARN_HOME / "storage")},
     },
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
@@ -198,6 +198,7 @@ SPECTACULAR_SETTINGS = {
 Q_CLUSTER = {
     "name": "everlearn",
     "orm": "default",
+    "broker_class": "feedback_app.broker.VettingBroker",
     "workers": EVERLEARN_CONCURRENT_RUNS + 1,  # one is left for the pulse
     "timeout": EVERLEARN_RUN_TIMEOUT + 300,
     "retry": EVERLEARN_RUN_TIMEOUT + 600,

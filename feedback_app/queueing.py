@@ -6,8 +6,18 @@ holds a run's id at most and may be lost or arrive twice: the rows say what is t
 
 from __future__ import annotations
 
+import logging
+
 from django.conf import settings
+from django_q.models import Schedule
 from django_q.tasks import async_task
+
+logger = logging.getLogger(__name__)
+
+EXECUTE = "feedback_app.tasks.execute_retraining"
+PULSE = "feedback_app.tasks.pulse"
+# Nothing else is carried out, whatever a message names (see `broker`).
+TASKS = frozenset({EXECUTE, PULSE})
 
 # A run that ends itself at its time limit must not be interrupted by the queue first.
 OVERTIME = 60
@@ -17,7 +27,7 @@ PULSE_TIMEOUT = 30
 def wake(run_id: int) -> None:
     """Have a worker look at a run, now."""
     async_task(
-        "feedback_app.tasks.execute_retraining",
+        EXECUTE,
         run_id,
         task_name=f"run-{run_id}",
         group="retraining",
@@ -29,10 +39,20 @@ def wake(run_id: int) -> None:
 def put_pulse() -> None:
     """Send a pulse through the queue; that it arrives shows that the cluster works."""
     async_task(
-        "feedback_app.tasks.pulse",
+        PULSE,
         task_name="pulse",
         group="pulse",
         timeout=PULSE_TIMEOUT,
         save=False,
         ack_failure=True,
     )
+
+
+def drop_schedules() -> None:
+    """Delete what somebody wrote into django-q2's schedule: triggers are the models' own.
+
+    The cluster runs without its scheduler, so that nothing there is ever carried out.
+    """
+    for schedule in Schedule.objects.all():
+        logger.error("a schedule that names %.100r was dropped, never run", schedule.func)
+        schedule.delete()

@@ -104,7 +104,10 @@ def claim(run_id: int) -> RetrainingRun | None:
             .order_by("pk")
         )
         run = next((one for one in active if one.pk == run_id), None)
-        if run is None or _leased(active) >= settings.EVERLEARN_CONCURRENT_RUNS:
+        if run is None:
+            logger.info("run %s is not active", run_id)
+            return None
+        if _leased(active) >= settings.EVERLEARN_CONCURRENT_RUNS:
             return None
         if not run.claim(lease=LEASE):
             return None

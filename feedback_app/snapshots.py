@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from feedback_app import golden, parquet
 from feedback_app.fairness import newest_within_share
 from feedback_app.models import Feedback
+from models_app import atomic_storage
 from models_app.learning.kinds import category_text
 from models_app.learning.rows import digest_instance, digest_rows, golden_split, holdout_newest
 from models_app.learning.schema import Feature, Schema
@@ -150,7 +151,7 @@ def _golden_digests(model: RegisteredModel, base: list[Row]) -> frozenset[str]:
     digest = hashlib.sha256(f"{model.target}\n{content}".encode()).hexdigest()
     chosen = golden.Golden(model.target, features, {row.digest: row.target for row in rows})
     parquet.store_table(golden.table_name(digest), _table(model, rows))
-    parquet.store(golden.index_name(digest), golden.index_of(chosen))
+    atomic_storage.store(golden.index_name(digest), golden.index_of(chosen))
     model.golden_digest = digest
     model.save(update_fields=["golden_digest"])
     return frozenset(chosen.answers)

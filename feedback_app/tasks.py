@@ -20,6 +20,7 @@ def pulse() -> str:
     """Ask for the runs that are due and wake those that wait. Safe to deliver twice."""
     heartbeat.beat()
     neighbours.say_pulse()
+    queueing.drop_schedules()
     retraining.fail_spent_runs()
     due = triggering.request_due_runs()
     waiting = retraining.runs_to_wake()

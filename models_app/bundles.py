@@ -20,10 +20,10 @@ from uuid import uuid4
 
 import numpy as np
 from django.conf import settings
-from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.utils.module_loading import import_string
 
+from models_app import atomic_storage
 from models_app.learning.answers import Answers
 from models_app.learning.kinds import Columns
 from models_app.learning.schema import Schema
@@ -74,9 +74,7 @@ def write(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> str:
     digest = _sha256(content)
     # The manifest comes last: a bundle without one is an upload that somebody interrupted.
     for name, part in {**files, MANIFEST: content}.items():
-        path = _stored(digest, name)
-        if not default_storage.exists(path):
-            default_storage.save(path, ContentFile(part))
+        atomic_storage.store(_stored(digest, name), part)
     return digest
 
 
