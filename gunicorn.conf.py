@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from everlearn import configuration
+from everlearn import configuration, safety
 
 if TYPE_CHECKING:
     from gunicorn.workers.base import Worker
 
 try:
     _given = configuration.read()
+    safety.refuse_unsafe_settings(_given)
 except configuration.ConfigurationError as error:
     sys.exit(f"everlearn: {error}")
 
@@ -29,6 +30,18 @@ keepalive = 5
 preload_app = True
 # Its socket would be one for all instances of this user.
 control_socket_disable = True
+
+
+def on_starting(server: object) -> None:
+    from django.db import connections
+
+    from everlearn import checks
+
+    try:
+        checks.refuse_unsafe_start()
+    except configuration.ConfigurationError as error:
+        sys.exit(f"everlearn: {error}")
+    connections.close_all()  # no fork may share one
 
 
 def when_ready(server: object) -> None:

@@ -7,7 +7,7 @@ class EverlearnConfig(AppConfig):
     verbose_name = "Access"
 
     def ready(self) -> None:
-        from everlearn import access, openapi  # noqa: F401 - openapi registers itself
+        from everlearn import access, checks, openapi  # noqa: F401 - two register themselves
 
         # Last of the apps, so that the permissions of all others exist by then.
         post_migrate.connect(access.create_groups, sender=self)

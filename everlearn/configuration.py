@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping
@@ -60,6 +61,24 @@ def _durability(text: str) -> str:
     return text
 
 
+def _environment(text: str) -> str:
+    if text not in ("development", "production"):
+        raise ValueError("neither development nor production")
+    return text
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("neither true nor false")
+    return text.lower() == "true"
+
+
+def _header(text: str) -> str:
+    if text and not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", text):
+        raise ValueError("not the name of a header")
+    return text
+
+
 def _database_url(text: str) -> str:
     # A URL may hold a password, so no message repeats it; environ's own warnings would.
     if text and urlsplit(text).scheme not in ("sqlite", "postgres", "postgresql"):
@@ -91,6 +110,15 @@ class Configuration:
     """What the environment says, parsed. One field is one line of `.env.example`."""
 
     home: Path = _setting("EVERLEARN_HOME", _path, "var", "Holds all that is written at run time.")
+    environment: str = _setting(
+        "EVERLEARN_ENVIRONMENT",
+        _environment,
+        "development",
+        "development, or production, which refuses to start with settings that are unsafe.",
+    )
+    debug: bool = _setting(
+        "EVERLEARN_DEBUG", _yes_or_no, "false", "Show code and settings in the pages of errors."
+    )
     models: Path = _setting("EVERLEARN_MODELS", _path, "everlearn.toml", "The declared models.")
     secret_key: str = _setting(
         "EVERLEARN_SECRET_KEY", str, "", "Signs sessions. Made once in EVERLEARN_HOME by default."
@@ -106,6 +134,12 @@ class Configuration:
         _public_url,
         "",
         "Where people and programs reach it, for links. By default http://localhost:PORT.",
+    )
+    tls_header: str = _setting(
+        "EVERLEARN_TLS_HEADER",
+        _header,
+        "",
+        "Set to https by the proxy in front, as X-Forwarded-Proto; then plain HTTP is redirected.",
     )
     durability: str = _setting(
         "EVERLEARN_DURABILITY",

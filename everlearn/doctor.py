@@ -23,9 +23,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Q
 from django.utils import timezone
 
-from everlearn import configuration
+from everlearn import checks, configuration, safety
 from everlearn.models import ApiKey
-from feedback_app import heartbeat
 from feedback_app.secrecy import without_secrets
 from models_app import bundles, registry
 from models_app.models import ModelVersion, RegisteredModel, RegistrySync
@@ -35,7 +34,7 @@ MIB = 2**20
 # A retraining writes some files of this size; below it SQLite soon cannot commit either.
 DISK_BROKEN, DISK_LOW = 200 * MIB, 2048 * MIB
 # The worker restarts a cluster that carried out no pulse for 40 s, which takes some more.
-PULSE_LATE = 60.0
+PULSE_LATE = timedelta(seconds=60)
 RECONCILE_LATE = timedelta(seconds=60)
 KEY_ENDS_SOON = timedelta(days=14)
 SECRET_OLD_DAYS = 365
@@ -105,16 +104,15 @@ def _ask_database(execute: Callable[[str], object]) -> str:
 
 def _worker() -> Iterator[Finding]:
     part, remedy = "worker", "make up, or start `manage.py worker`; its log says why it stopped"
-    pulse = heartbeat.last_beat()
-    age = time.time() - pulse
-    if not pulse:
-        yield Finding(part, State.BROKEN, "its queue never had a pulse on this machine", remedy)
-    elif age > PULSE_LATE:
-        yield Finding(part, State.BROKEN, f"its queue's last pulse was {age:.0f} s ago", remedy)
-    else:
-        yield Finding(part, State.OK, f"its queue's last pulse was {max(age, 0):.0f} s ago")
     sync = RegistrySync.objects.filter(pk=1).first()
-    if pulse and (sync is None or not _lately(sync)):
+    if sync is None or sync.pulse_at is None:
+        yield Finding(part, State.BROKEN, "its queue never had a pulse", remedy)
+        return
+    age = max(timezone.now() - sync.pulse_at, timedelta(0))
+    late = age > PULSE_LATE
+    said = f"its queue's last pulse was {age.total_seconds():.0f} s ago"
+    yield Finding(part, State.BROKEN if late else State.OK, said, remedy if late else "")
+    if not late and not _lately(sync):
         yield Finding(part, State.WARNING, "it does not reconcile with MLflow", remedy)
 
 
@@ -214,6 +212,19 @@ def _secret_key() -> Finding:
     return Finding("keys", State.OK, said)
 
 
+def _settings() -> Iterator[Finding]:
+    environment = settings.EVERLEARN_ENVIRONMENT
+    state = State.BROKEN if environment == "production" else State.WARNING
+    rows = [*checks.default_passwords(), *checks.one_file_many_hosts()]
+    found = [*safety.unsafe_settings(configuration.read()), *rows]
+    for unsafe in found:
+        yield Finding("settings", state, f"{unsafe.name} {unsafe.why}", unsafe.remedy)
+    if not found:
+        yield Finding("settings", State.OK, f"{environment}, and nothing in them is unsafe")
+    elif state is State.WARNING:
+        yield Finding("settings", State.OK, f"{environment}, where that may be")
+
+
 CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "database": _database,
     "worker": _worker,
@@ -221,4 +232,5 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "storage": _storage,
     "disk": _disk,
     "keys": _keys,
+    "settings": _settings,
 }

@@ -11,16 +11,18 @@ from django.http.request import split_domain_port
 from environ import Env
 
 from everlearn import configuration as _configuration
-from everlearn import theme
+from everlearn import safety, theme
 
 # Lets classes such as ModelAdmin take type arguments at run time.
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = _configuration.BASE_DIR
 _given = _configuration.read()
+safety.refuse_unsafe_settings(_given)
 
 EVERLEARN_HOME = _given.home
 EVERLEARN_HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+EVERLEARN_ENVIRONMENT = _given.environment
 EVERLEARN_MODELS = _given.models
 EVERLEARN_CONCURRENT_RUNS = _given.concurrent_runs
 EVERLEARN_RUN_TIMEOUT = _given.run_timeout  # seconds
@@ -35,6 +37,7 @@ DATA_URL = _given.data_url
 EVERLEARN_DATA_ALLOW = _given.data_allow
 EVERLEARN_DATA_LIMIT = _given.data_limit  # MiB
 
+DEBUG = _given.debug
 SECRET_KEY = _configuration.secret_key(_given)
 ALLOWED_HOSTS = list(_given.allowed_hosts)
 if _given.public_url:
@@ -145,6 +148,14 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 # A proxy that ends TLS asks over plain HTTP, so that Django cannot know its own origin.
 CSRF_TRUSTED_ORIGINS = [EVERLEARN_PUBLIC_URL]
+if _given.tls_header:
+    _header = "HTTP_" + _given.tls_header.upper().replace("-", "_")
+    SECURE_PROXY_SSL_HEADER = (_header, "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_SSL_HOST = urlsplit(_given.public_url).netloc or None
+    # Asked from this host and by whoever balances the load, past the proxy.
+    SECURE_REDIRECT_EXEMPT = [r"^(health|ready|metrics)$"]
+    SECURE_HSTS_SECONDS = 30 * 24 * 3600
 
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from django.utils import timezone
 from everlearn import doctor, keys
 from everlearn.doctor import Finding, State
 from everlearn.models import ApiKey
-from feedback_app import heartbeat
 from models_app import registry
 from models_app.models import RegistrySync
 from tests.factories import make_champion
@@ -25,8 +22,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def working_worker() -> None:
-    heartbeat.beat()
-    RegistrySync.objects.create(pk=1, started_at=timezone.now(), finished_at=timezone.now())
+    now = timezone.now()
+    RegistrySync.objects.create(pk=1, pulse_at=now, started_at=now, finished_at=now)
 
 
 def findings(part: str) -> list[Finding]:
@@ -51,8 +48,7 @@ def test_all_is_well_where_everything_works(working_worker, capsys) -> None:
 
 
 def test_what_is_broken_ends_the_command_with_1_and_has_a_remedy(working_worker, capsys) -> None:
-    hour_ago = time.time() - 3600
-    os.utime(settings.EVERLEARN_HOME / "pulse", (hour_ago, hour_ago))
+    RegistrySync.objects.update(pulse_at=timezone.now() - timedelta(hours=1))
 
     with pytest.raises(SystemExit) as ended:
         call_command("doctor")
@@ -147,3 +143,11 @@ def test_a_check_that_dies_is_a_finding_and_the_others_are_heard(monkeypatch) ->
     assert (odd.part, odd.state) == ("odd", State.BROKEN)
     assert odd.said == "no luck with postgres://db/x"
     assert disk.part == "disk"
+
+
+def test_settings_unfit_for_production_are_named_as_warnings_in_development() -> None:
+    found = findings("settings")
+
+    named = {finding.said.split()[0] for finding in found if finding.state is State.WARNING}
+    assert named == {"EVERLEARN_SECRET_KEY", "EVERLEARN_PUBLIC_URL"}
+    assert State.BROKEN not in states("settings")

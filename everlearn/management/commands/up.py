@@ -21,7 +21,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from everlearn import keys
+from everlearn import checks, keys
 from everlearn.access import SCOPES
 from everlearn.models import ApiKey
 from everlearn.supervising import Busy, Supervisor, refuse_busy_port, sole_instance
@@ -53,6 +53,7 @@ class Command(BaseCommand):
         try:
             self.stdout.write("Preparing the database")
             call_command("migrate", interactive=False, verbosity=0)
+            checks.refuse_unsafe_start()
             self.stdout.write(
                 f"Starting web and worker; they log to {settings.EVERLEARN_HOME}/logs"
             )
