@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WITH_POSTGRES := $(BIN)/python -m tests.postgres_server
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes
 READY := $(VENV)/.ready
 CONTAINER ?= docker
@@ -20,12 +21,14 @@ demo: $(READY)
 bench: $(READY)
 	@exec $(BIN)/python -m benchmarks.predict
 
+# On SQLite, then what touches a database on PostgreSQL: the server that answers, or one of its own.
 test: $(READY) chromium
 	@$(BIN)/python -m pytest --ignore tests/drills
+	@TEST_DATABASE=postgres $(WITH_POSTGRES) $(BIN)/python -m pytest --ignore tests/drills
 
 # The faults that must not break us, on whole instances; minutes.
 drills: $(READY)
-	@$(BIN)/python -m pytest tests/drills
+	@$(WITH_POSTGRES) $(BIN)/python -m pytest tests/drills
 
 # For the browser tests: Debian's where we may install it, else the one that Playwright brings.
 chromium: $(READY)

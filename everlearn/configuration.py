@@ -165,7 +165,7 @@ class Configuration:
     port: int = _setting("PORT", _port, "8000", "Where the web processes listen.")
     web_processes: int = _setting("WEB_CONCURRENCY", _count, "2", "Web processes.")
     database_url: str = _setting(
-        "DATABASE_URL", _database_url, "", "By default SQLite in EVERLEARN_HOME."
+        "DATABASE_URL", _database_url, "", "postgres://…; by default SQLite in EVERLEARN_HOME."
     )
     cache_url: str = _setting("CACHE_URL", _cache_url, "locmemcache://", "Django's cache.")
     mlflow_tracking_uri: str = _setting(

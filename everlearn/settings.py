@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlsplit
 
 import django_stubs_ext
@@ -12,6 +11,7 @@ from environ import Env
 
 from everlearn import configuration as _configuration
 from everlearn import safety, theme
+from everlearn.databases import database as _database
 
 # Lets classes such as ModelAdmin take type arguments at run time.
 django_stubs_ext.monkeypatch()
@@ -95,25 +95,7 @@ TEMPLATES = [
     }
 ]
 
-_database: dict[str, Any] = dict(
-    Env.db_url_config(_given.database_url or f"sqlite:///{EVERLEARN_HOME}/db.sqlite3")
-)
-_database["CONN_MAX_AGE"] = None
-# A server may have dropped the connection; a file cannot, and each check is one more query.
-_database["CONN_HEALTH_CHECKS"] = _database["ENGINE"] != "django.db.backends.sqlite3"
-if _database["ENGINE"] == "django.db.backends.sqlite3":
-    _synchronous = {"process": "NORMAL", "power": "FULL"}[_given.durability]
-    _database["OPTIONS"] = {
-        # A deferred transaction that turns from reading to writing fails at once when another
-        # one writes; an immediate one waits its turn.
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 5,
-        "init_command": f"PRAGMA journal_mode=WAL; PRAGMA synchronous={_synchronous};",
-    }
-else:
-    # Whoever waits longer for a lock is told that the database is busy.
-    _database["OPTIONS"] = {"connect_timeout": 5, "options": "-c lock_timeout=5000"}
-DATABASES = {"default": _database}
+DATABASES = {"default": _database(_given)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": dict(Env.cache_url_config(_given.cache_url))}
 

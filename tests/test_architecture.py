@@ -54,7 +54,9 @@ def test_no_file_is_over_three_hundred_lines() -> None:
 def test_no_module_is_named_for_nothing_in_particular() -> None:
     shapeless = {"utils", "helpers", "services", "common", "misc", "base", "core", "manager"}
 
-    assert [path for path in _sources(*ROOMS) if path.stem in shapeless] == []
+    # Django asks for this name of a database backend.
+    given = ROOT / "everlearn/postgresql/base.py"
+    assert [path for path in _sources(*ROOMS) if path.stem in shapeless] == [given]
 
 
 def test_the_learning_package_re_exports_nothing() -> None:

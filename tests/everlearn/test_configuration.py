@@ -194,9 +194,10 @@ def test_every_program_stops_with_one_line_that_names_the_setting(program, tmp_p
 def test_every_setting_is_read_by_the_code():
     code = (
         (BASE_DIR / "everlearn/settings.py").read_text()
+        + (BASE_DIR / "everlearn/databases.py").read_text()
         + (BASE_DIR / "everlearn/configuration.py").read_text()
         + (BASE_DIR / "gunicorn.conf.py").read_text()
     )
 
     for setting in settings_table():
-        assert f"_given.{setting.name}" in code or f"configuration.{setting.name}" in code
+        assert f"given.{setting.name}" in code or f"configuration.{setting.name}" in code
