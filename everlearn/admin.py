@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
 from django_q.models import Failure, OrmQ, Schedule, Success
 from rest_framework_api_key.models import APIKey
 from unfold.admin import ModelAdmin
+from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from everlearn import keys
 from everlearn.access import GROUPS
+from everlearn.key_forms import KeyForm
+from everlearn.models import ApiKey
+from models_app.admin import ReadOnlyAdmin
+from models_app.decisions import StaffHttpRequest, ask, say
 
 # Schedule and OrmQ run any function that is named in them; keys have scopes and accounts here.
 for _model in (Schedule, OrmQ, Success, Failure, APIKey, User, Group):
     if admin.site.is_registered(_model):
         admin.site.unregister(_model)
+KEY_TONES = {"live": "success", "expired": "warning", "revoked": "danger"}
 
 
 @admin.register(User)
@@ -38,3 +53,96 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         ours = obj is not None and obj.name in GROUPS
         return not ours and super().has_delete_permission(request, obj)
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    """API keys; none is ever shown again, so none can be copied here."""
+
+    list_display = (
+        "name", "prefix", "state", "may", "user", "last_used_at", "expiry_date", "created",
+    )  # fmt: skip
+    list_filter = ("revoked",)
+    list_select_related = ("user",)
+    search_fields = ("name", "prefix")
+    fields = list_display
+    actions_detail = ("revoke",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("everlearn.add_apikey")
+
+    def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("everlearn.change_apikey")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        return ApiKey.objects.defer("hashed_key")
+
+    @display(description="State", label=KEY_TONES)
+    def state(self, key: ApiKey) -> str:
+        if key.revoked:
+            return "revoked"
+        return "expired" if key.has_expired else "live"
+
+    @display(description="Scopes")
+    def may(self, key: ApiKey) -> str:
+        return ", ".join(key.scopes)
+
+    def add_view(
+        self,
+        request: StaffHttpRequest,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = KeyForm(request.POST or None)
+        if form.is_valid() and (key := _made(request, form)):
+            return self._show(request, form, key)
+        return ask(
+            self, request, form,
+            template="admin/everlearn/new_key.html",
+            title="Make an API key",
+            back=reverse("admin:everlearn_apikey_changelist"),
+        )  # fmt: skip
+
+    def _show(self, request: HttpRequest, form: KeyForm, key: str) -> HttpResponse:
+        # In this one answer and nowhere else: a message would lie in a session until it is read.
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"The API key {form.cleaned_data['name']}",
+            "key": key,
+            "back": reverse("admin:everlearn_apikey_changelist"),
+        }
+        return TemplateResponse(request, "admin/everlearn/key.html", context)
+
+    @action(description="Revoke", permissions=["revoke"], icon="block")
+    def revoke(self, request: StaffHttpRequest, object_id: str) -> HttpResponse:
+        key = get_object_or_404(ApiKey, pk=object_id)
+        if request.method == "POST":
+            say(request, lambda: _revoked(key, request))
+            return redirect("admin:everlearn_apikey_changelist")
+        return ask(
+            self, request, forms.Form(),
+            template="admin/everlearn/revoke_key.html",
+            title=f"Revoke {key.name}?",
+            back=reverse("admin:everlearn_apikey_changelist"),
+            key=key,
+        )  # fmt: skip
+
+
+def _made(request: StaffHttpRequest, form: KeyForm) -> str:
+    """The new key; "" when it was refused, which the form then tells."""
+    given = form.cleaned_data
+    try:
+        return keys.create_key(
+            given["name"], given["scopes"], actor=request.user, expires_in=given["expires"]
+        )
+    except keys.KeyRefused as refusal:
+        form.add_error("name", refusal.detail)
+        return ""
+
+
+def _revoked(key: ApiKey, request: StaffHttpRequest) -> str:
+    keys.revoke_key(key.name, actor=request.user)
+    return f"{key.name} is revoked; within 5 s nobody is let in with it."

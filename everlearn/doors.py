@@ -73,6 +73,7 @@ ADMIN: dict[str, dict[str, str]] = {
     "models_app.trainingsnapshot": {"view": "read"},
     "feedback_app.feedback": {"view": "read"},
     "feedback_app.retrainingrun": {"view": "read", "cancel": "retrain"},
+    "everlearn.apikey": {"view": "keys", "add": "keys", "revoke": "keys"},
     "auth.user": dict.fromkeys(("view", "add", "change", "delete", "password_change"), "accounts"),
     "auth.group": dict.fromkeys(("view", "add", "change", "delete"), "accounts"),
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CSPMiddleware
@@ -12,6 +14,10 @@ from django.middleware.common import CommonMiddleware
 
 from everlearn.errors import refuse
 from everlearn.texts import unfit_field, unfit_text
+from models_app.learning.schema import Problem
+
+# As rest_framework_api_key makes them: a prefix of 8 characters and a secret of 32.
+_KEY = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{8}\.[A-Za-z0-9]{32}(?![A-Za-z0-9])")
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -42,6 +48,20 @@ def _unfit_place(request: HttpRequest) -> str | None:
     if place is None and request.content_type == FORM:
         place = unfit_field(request.body)
     return place
+
+
+class NoKeyInAddressMiddleware:
+    """Refuses an API key in the query: addresses stay behind in logs, histories and referers."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        query = request.META.get("QUERY_STRING", "")
+        if not query or not _KEY.search(unquote(query)):
+            return self.get_response(request)
+        detail = "Send the key as `Authorization: Bearer KEY`, and revoke this one: it was shown."
+        return refuse(request, 400, Problem("", "key_in_address", detail))
 
 
 class SlashMiddleware(CommonMiddleware):

@@ -72,6 +72,7 @@ MIDDLEWARE = [
     "everlearn.middleware.PagePolicyMiddleware",
     "everlearn.bodies.BodyMiddleware",
     "everlearn.middleware.FitTextMiddleware",
+    "everlearn.middleware.NoKeyInAddressMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "everlearn.middleware.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

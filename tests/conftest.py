@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 
 from everlearn.authentication import KeyAuthentication
 from everlearn.keys import create_key
+from models_app.actors import system_user
 from tests import databases
 from tests.staff import staff
 
@@ -53,7 +54,9 @@ def api() -> APIClient:
 @pytest.fixture
 def key(db: None) -> Callable[..., str]:
     """key("read", "predict") makes an API key of those scopes, with an account of its own."""
-    return lambda *scopes: create_key(f"test-{uuid.uuid4().hex[:12]}", scopes)
+    return lambda *scopes: create_key(
+        f"test-{uuid.uuid4().hex[:12]}", scopes, actor=system_user("cli")
+    )
 
 
 @pytest.fixture

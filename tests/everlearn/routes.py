@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 from everlearn import access
 from everlearn.doors import ANYBODY, OWN
 from everlearn.keys import create_key
+from models_app.actors import system_user
 from tests.factories import make_user
 
 # What stands in an address for each kind of parameter; no row has any of them.
@@ -80,7 +81,11 @@ def client_as(role: str) -> APIClient:
         client.force_login(staff_member(role))
     elif role != "anonymous":
         given = role.removeprefix("key:").split(",")
-        key = create_key(f"test-{uuid.uuid4().hex[:12]}", access.USUAL_SCOPES.get(role, given))
+        key = create_key(
+            f"test-{uuid.uuid4().hex[:12]}",
+            access.USUAL_SCOPES.get(role, given),
+            actor=system_user("cli"),
+        )
         client.credentials(HTTP_AUTHORIZATION=f"Bearer {key}")
     return client
 

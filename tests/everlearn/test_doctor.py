@@ -14,6 +14,7 @@ from everlearn import doctor, keys
 from everlearn.doctor import Finding, State
 from everlearn.models import ApiKey
 from models_app import registry
+from models_app.actors import system_user
 from models_app.models import RegistrySync
 from tests.factories import make_champion
 
@@ -109,7 +110,7 @@ def test_a_disk_that_fills_is_told_before_it_is_full(monkeypatch) -> None:
 
 
 def test_keys_that_end_soon_are_told() -> None:
-    keys.create_key("ends", ["read"])
+    keys.create_key("ends", ["read"], actor=system_user("cli"))
     ApiKey.objects.filter(name="ends").update(expiry_date=timezone.now() + timedelta(days=3))
 
     found = findings("keys")

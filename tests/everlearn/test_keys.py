@@ -10,6 +10,7 @@ from django.utils import timezone
 from everlearn import authentication, keys
 from everlearn.access import SCOPES
 from everlearn.models import ApiKey, KeyHolder
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -54,7 +55,7 @@ def test_an_unknown_scope_is_refused_with_those_there_are(scopes):
     with pytest.raises(CommandError, match="scopes are read, predict, feedback"):
         call_command("create_api_key", "robot", scopes=scopes)
 
-    assert not User.objects.exists()
+    assert not User.objects.filter(username="key-robot").exists()
 
 
 @pytest.mark.parametrize("name", ["", "x" * 51, "two words", "a\nb"])
@@ -71,7 +72,7 @@ def test_a_name_in_use_is_refused_and_free_again_once_revoked(capsys):
     call_command("revoke_api_key", "robot")
 
     _made(capsys, scopes="reload")
-    account = User.objects.get()
+    account = User.objects.get(username="key-robot")
     assert account.get_all_permissions() == set(SCOPES["reload"])
 
 
@@ -119,6 +120,59 @@ def test_a_wrong_key_is_told_so_even_where_none_is_needed(api, header):
     assert answer.json()["errors"][0]["code"] == "authentication_failed"
 
 
+def test_a_key_expires_after_as_long_as_was_said(api, capsys):
+    call_command("create_api_key", "guest", scopes="read", expires="90d")
+    key = capsys.readouterr().out.splitlines()[-1]
+
+    left = ApiKey.objects.get().expiry_date - timezone.now()
+    assert timedelta(days=89, hours=23) < left <= timedelta(days=90)
+    assert _status(api, key) == 200
+
+
+@pytest.mark.parametrize("expires", ["", "soon", "90", "-1d", "0d"])
+def test_an_expiry_that_is_none_makes_no_key(expires):
+    with pytest.raises(CommandError, match=r"90d|no duration"):
+        call_command("create_api_key", "guest", scopes="read", expires=expires)
+
+    assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize("role", ["viewer", "manager"])
+def test_nobody_but_a_superuser_makes_or_revokes_keys(role, capsys):
+    make_user("max", groups=(role,), is_staff=True)
+    _made(capsys)
+
+    for words in (["create_api_key", "mine", "--scopes", "read"], ["revoke_api_key", "robot"]):
+        with pytest.raises(CommandError, match="needs"):
+            call_command(*words, "--as", "max")
+
+    assert list(ApiKey.objects.values_list("name", "revoked")) == [("robot", False)]
+
+
+def test_the_log_names_a_key_by_its_prefix_alone(capsys, caplog):
+    key = _made(capsys)
+    call_command("revoke_api_key", "robot")
+
+    prefix, _, secret = key.partition(".")
+    assert prefix in caplog.text
+    assert secret not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["api_key", "key", "token", "Authorization", "anything"])
+@pytest.mark.parametrize("path", ["/api/models/", "/predict", "/health", "/docs", "/nothing"])
+def test_a_key_in_an_address_is_refused_and_not_logged(api, capsys, caplog, path, name):
+    """A5: addresses are kept in logs and histories, and a key must not be."""
+    key = _made(capsys)
+    answers = [api.get(f"{path}?{name}={sent}") for sent in (key, f"Bearer%20{key}")]
+    answers.append(api.get(f"{path}?{name}={key.replace('.', '%2E')}", headers=_bearer(key)))
+
+    for answer in answers:
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["code"] == "key_in_address"
+        assert key not in answer.text
+    assert key not in caplog.text
+
+
 def test_an_expired_key_is_refused(api, capsys):
     key = _made(capsys)
     ApiKey.objects.update(expiry_date=timezone.now() - timedelta(seconds=1))
@@ -128,7 +182,7 @@ def test_an_expired_key_is_refused(api, capsys):
 
 def test_a_key_of_an_inactive_account_is_refused(api, capsys):
     key = _made(capsys)
-    User.objects.update(is_active=False)
+    User.objects.filter(username="key-robot").update(is_active=False)
 
     assert _status(api, key) == 401
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.contrib.auth.models import User
+from django.core.management.base import CommandParser
 
 from everlearn import keys
+from models_app.management.acting import ActingCommand
 
 
-class Command(BaseCommand):
+class Command(ActingCommand):
     help = "Revoke an API key; it stops working within 5 s."
 
     def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument("name")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            keys.revoke_key(options["name"])
-        except keys.KeyRefused as refusal:
-            raise CommandError(str(refusal)) from refusal
+    def act(self, actor: User, **options: Any) -> None:
+        keys.revoke_key(options["name"], actor=actor)
         self.stdout.write(f"{options['name']} is revoked.")

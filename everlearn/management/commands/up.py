@@ -26,6 +26,7 @@ from everlearn.access import SCOPES
 from everlearn.models import ApiKey
 from everlearn.supervising import Busy, Supervisor, refuse_busy_port, sole_instance
 from feedback_app.lifeline import tied
+from models_app.actors import system_user
 from models_app.bundles import SMOKE
 from models_app.models import RegisteredModel
 
@@ -127,7 +128,7 @@ def _first_password() -> str:
 def _first_key() -> str:
     if ApiKey.objects.filter(name=FIRST_KEY).exists():
         return ""
-    return keys.create_key(FIRST_KEY, list(SCOPES))
+    return keys.create_key(FIRST_KEY, list(SCOPES), actor=system_user("cli"))
 
 
 def _first_request(key: str) -> str:
