@@ -13,7 +13,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -35,6 +35,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 SMOKE = "smoke.json"
 TOLERANCE = 1e-4
+# The first of the smoke rows are real ones, evenly spread over those that it learnt from.
+BACKGROUND_ROWS = 10
 KEPT_ON_DISK = 30
 
 # By name, so that a process without any fallen-back version never imports scikit-learn.
@@ -61,6 +63,7 @@ class Bundle:
     classes: tuple[str, ...]
     runtime_name: str
     runtime: Runtime
+    background: Columns = field(default_factory=dict)
 
     def answer(self, columns: Columns) -> Answers:
         return self.runtime.answer(columns)
@@ -84,8 +87,11 @@ def load(digest: str) -> Bundle:
     try:
         manifest = json.loads(content)
         files = {name: _fetch(digest, name, sha) for name, sha in manifest["files"].items()}
+        smoke = json.loads(files[SMOKE])
         bundle = _open(digest, manifest, files)
-        _refuse_other_answers(bundle, json.loads(files[SMOKE]))
+        _refuse_other_answers(bundle, smoke)
+        usual = bundle.schema.columns(smoke["instances"][:BACKGROUND_ROWS])
+        bundle = replace(bundle, background=usual)
     except BundleRefused:
         raise
     except Exception as error:

@@ -28,6 +28,9 @@ ModelView = Callable[[HttpRequest, Served, Bundle], HttpResponse]
 Page = Callable[[HttpRequest, str], HttpResponse]
 
 SHARES_SHOWN = 10
+REASONS_SHOWN = 8
+# Less than this would be shown as nothing.
+LEAST_SHARE = 0.0005
 SIGNED_FOR = "models_app.pages.answer"
 
 
@@ -40,6 +43,32 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """What one feature's value did to the answer, as a bar to the right (for it) or the left."""
+
+    feature: str
+    moved: str
+    start: float
+    width: float
+
+    @classmethod
+    def all_of(cls, explanation: Mapping[str, float], *, shares: bool) -> tuple[Reason, ...]:
+        """The strongest first; those that did nothing are left out."""
+        ranked = sorted(explanation.items(), key=lambda pair: -abs(pair[1]))
+        most = max((abs(moved) for _, moved in ranked), default=0.0)
+        return tuple(
+            cls(
+                feature,
+                reports.moved(round(100 * moved, 1)) + " %" if shares else reports.moved(moved),
+                50 + min(0.0, 50 * moved / most),
+                abs(50 * moved / most),
+            )
+            for feature, moved in ranked[:REASONS_SHOWN]
+            if moved and (not shares or abs(moved) >= LEAST_SHARE)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One prediction as a page shows it."""
 
@@ -48,6 +77,7 @@ class Answer:
     version: int
     shares: tuple[Share, ...] = ()
     unseen: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
 
     @classmethod
     def of(cls, prediction: Mapping[str, Any], version: int) -> Answer:
@@ -59,6 +89,9 @@ class Answer:
             version=version,
             shares=tuple(Share(label, 100 * share) for label, share in likely),
             unseen=tuple(warning["attr"] for warning in prediction.get("warnings", ())),
+            reasons=Reason.all_of(
+                prediction.get("explanation", {}), shares=isinstance(prediction["value"], str)
+            ),
         )
 
     @classmethod
@@ -128,7 +161,9 @@ def ask(request: HttpRequest, served: Served, bundle: Bundle) -> HttpResponse:
     status = 400
     if form.is_valid():
         try:
-            answered = serving.predict(served.name, [form.instance], client=signed_in(request))
+            answered = serving.predict(
+                served.name, [form.instance], client=signed_in(request), explain=True
+            )
         except InvalidInstances as invalid:
             form.show(invalid.problems)
         except Refused as refusal:

@@ -77,6 +77,11 @@ def written(answer: str | float) -> str:
     return f"{answer:,.4f}".rstrip("0").rstrip(".")
 
 
+def moved(difference: float) -> str:
+    """By how much a number moved, with its sign."""
+    return f"{'−' if difference < 0 else '+'}{written(abs(difference))}"
+
+
 def metrics_table(metrics: Mapping[str, float]) -> SafeString | str:
     rows = [(name, number(value)) for name, value in metrics.items()]
     return table(["Metric", "Value"], rows) if rows else "Not measured."

@@ -137,6 +137,9 @@ class PredictionRequest(StrictSerializer):
 
     instances = serializers.ListField(child=serializers.DictField(), max_length=1000)
     subject = serializers.CharField(required=False, max_length=255)
+    explain = serializers.BooleanField(
+        default=False, help_text="Also say what each feature contributed to each answer."
+    )
 
 
 class WarningSerializer(serializers.Serializer[Any]):
@@ -149,6 +152,12 @@ class PredictionSerializer(serializers.Serializer[Any]):
     value = serializers.JSONField(help_text="A class as text, or a number in regression.")
     probabilities = serializers.DictField(child=serializers.FloatField(), required=False)
     warnings = WarningSerializer(many=True, required=False)
+    explanation = serializers.DictField(
+        child=serializers.FloatField(),
+        required=False,
+        help_text="By how much each feature's value moved the probability of the answered class "
+        "(or the number), against usual values in its place.",
+    )
 
 
 class AnsweredSerializer(serializers.Serializer[Any]):

@@ -16,8 +16,11 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from models_app import following, previewing, storing
+from models_app.bundles import Bundle
 from models_app.following import Served
 from models_app.learning.answers import Answers
+from models_app.learning.explanation import contributions
+from models_app.learning.kinds import Columns
 from models_app.learning.schema import Problem, Schema
 from models_app.models import Prediction, new_id
 from models_app.refusals import (
@@ -29,6 +32,8 @@ from models_app.refusals import (
 )
 
 MAX_INSTANCES = 1000
+# Each feature of each instance to explain is replaced by each of a bundle's background rows.
+MAX_EXPLAINED_ROWS = 20_000
 
 JsonObject = dict[str, Any]
 
@@ -60,25 +65,40 @@ def default_name() -> str:
 
 
 def predict(
-    name: str, instances: Sequence[object], *, client: User | None, subject: str = ""
+    name: str,
+    instances: Sequence[object],
+    *,
+    client: User | None,
+    subject: str = "",
+    explain: bool = False,
 ) -> Answered:
     """Answer each instance with the champion of `name`, and log each answer.
 
-    Raises NotFound, NotReady, InvalidInput, TooMuch, InvalidInstances, ModelFailed or
+    explain: also say what each feature contributed, for as many instances as that is cheap
+    enough. Raises NotFound, NotReady, InvalidInput, TooMuch, InvalidInstances, ModelFailed or
     Unavailable; then nothing is logged.
     """
-    return _answer(registered(name), instances, client=client, subject=subject)
+    served = registered(name)
+    return _answer(served, instances, client=client, subject=subject, explain=explain)
 
 
 def preview(
-    name: str, number: int, instances: Sequence[object], *, client: User | None, subject: str = ""
+    name: str,
+    number: int,
+    instances: Sequence[object],
+    *,
+    client: User | None,
+    subject: str = "",
+    explain: bool = False,
 ) -> Answered:
     """The same with one version, whether it serves or not; logged as a preview.
 
     The generation is that of the model meanwhile. Raises NotServable beside what `predict` does.
     """
     served = previewing.of_version(registered(name), number)
-    return _answer(served, instances, client=client, subject=subject, is_preview=True)
+    return _answer(
+        served, instances, client=client, subject=subject, explain=explain, is_preview=True
+    )
 
 
 def _answer(
@@ -87,12 +107,30 @@ def _answer(
     *,
     client: User | None,
     subject: str,
+    explain: bool,
     is_preview: bool = False,
 ) -> Answered:
     if served.bundle is None:
         raise NotReady(
             f"Nothing serves '{served.name}' yet: no version was promoted, or none loads."
         )
+    _refuse_too_many(instances)
+    bundle, schema = served.bundle, served.bundle.schema
+    schema.check(instances)
+    checked: Sequence[JsonObject] = instances  # type: ignore[assignment]
+    columns = schema.columns(checked)
+    answers = bundle.answer(columns)
+    _refuse_unusable(served, answers)
+    predictions = _predictions(answers)
+    _warn(schema, checked, predictions)
+    if explain:
+        _explain(bundle, columns, answers, predictions)
+    asked_by = {"client": client, "subject": subject, "preview": is_preview}
+    _log(served, checked, predictions, asked_by)
+    return Answered(served.name, served.number, served.generation, predictions)
+
+
+def _refuse_too_many(instances: Sequence[object]) -> None:
     if not instances:
         raise InvalidInput([Problem("instances", "empty", "At least one instance is expected.")])
     if len(instances) > MAX_INSTANCES:
@@ -100,16 +138,24 @@ def _answer(
             f"{len(instances)} instances were sent, {MAX_INSTANCES} are allowed at a time.",
             code="too_many_instances",
         )
-    schema = served.bundle.schema
-    schema.check(instances)
-    checked: Sequence[JsonObject] = instances  # type: ignore[assignment]
-    answers = served.bundle.answer(schema.columns(checked))
-    _refuse_unusable(served, answers)
-    predictions = _predictions(answers)
-    _warn(schema, checked, predictions)
-    asked_by = {"client": client, "subject": subject, "preview": is_preview}
-    _log(served, checked, predictions, asked_by)
-    return Answered(served.name, served.number, served.generation, predictions)
+
+
+def _explain(
+    bundle: Bundle, columns: Columns, answers: Answers, predictions: Sequence[JsonObject]
+) -> None:
+    features, rows = bundle.schema.features, min(map(len, bundle.background.values()))
+    most = max(1, MAX_EXPLAINED_ROWS // (len(features) * rows))
+    if len(predictions) > most:
+        raise TooMuch(
+            f"{len(predictions)} instances were sent, {most} of this model can be explained at "
+            "a time.",
+            code="too_many_instances",
+        )
+    moved = contributions(
+        columns, answers, background=bundle.background, features=features, ask=bundle.answer
+    )
+    for prediction, row in zip(predictions, moved.tolist(), strict=True):
+        prediction["explanation"] = dict(zip(bundle.schema.names, row, strict=True))
 
 
 def _warn(

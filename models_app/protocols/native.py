@@ -36,8 +36,8 @@ class AnsweringView(APIView):
         user = self.request.user
         return user if user.is_authenticated else None
 
-    def predict(self, name: str, instances: list[object], subject: str = "") -> Answered:
-        return serving.predict(name, instances, client=self.client(), subject=subject)
+    def predict(self, name: str, instances: list[object], **options: Any) -> Answered:
+        return serving.predict(name, instances, client=self.client(), **options)
 
 
 class PredictView(AnsweringView):
@@ -50,8 +50,7 @@ class PredictView(AnsweringView):
 
     @extend_schema(request=PredictionRequest, responses=AnsweredSerializer)
     def post(self, request: Request, name: str) -> HttpResponse:
-        instances, subject = read(request.data)
-        return written(self.predict(name, instances, subject))
+        return written(self.predict(name, **read(request.data)))
 
 
 class PreviewView(AnsweringView):
@@ -63,17 +62,15 @@ class PreviewView(AnsweringView):
 
     @extend_schema(request=PredictionRequest, responses=AnsweredSerializer)
     def post(self, request: Request, name: str, number: int) -> HttpResponse:
-        instances, subject = read(request.data)
-        return written(
-            serving.preview(name, number, instances, client=self.client(), subject=subject)
-        )
+        return written(serving.preview(name, number, client=self.client(), **read(request.data)))
 
 
-def read(body: Any) -> tuple[list[object], str]:
-    """The instances and the subject that a body holds. Raises InvalidInput."""
+def read(body: Any) -> dict[str, Any]:
+    """What a body asks, as `serving.predict` takes it. Raises InvalidInput."""
     if not isinstance(body, dict):
         raise InvalidInput([Problem("", "invalid_type", "The body must be an object.")])
     instances, subject = body.get("instances"), body.get("subject", "")
+    explain = body.get("explain", False)
     problems = [
         Problem(name[:80], "unknown_field", unknown_name("member", name, MEMBERS))
         for name in body
@@ -83,8 +80,8 @@ def read(body: Any) -> tuple[list[object], str]:
         problems.append(Problem("instances", "required", "A list of instances is expected."))
     elif not isinstance(instances, list):
         problems.append(Problem("instances", "invalid_type", "A list of instances is expected."))
-    if body.get("explain", False) is not False:
-        problems.append(Problem("explain", "unavailable", "Only false: nothing is explained yet."))
+    if not isinstance(explain, bool):
+        problems.append(Problem("explain", "invalid_type", "true or false is expected."))
     if not isinstance(subject, str):
         problems.append(Problem("subject", "invalid_type", "A string is expected."))
     elif len(subject) > LONGEST_SUBJECT:
@@ -95,7 +92,7 @@ def read(body: Any) -> tuple[list[object], str]:
         )
     if problems:
         raise InvalidInput(problems)
-    return instances or [], subject
+    return {"instances": instances or [], "subject": subject, "explain": explain}
 
 
 def written(answered: Answered, headers: dict[str, str] | None = None) -> HttpResponse:

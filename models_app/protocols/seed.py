@@ -35,7 +35,7 @@ class DefaultPredictView(native.AnsweringView):
         served = serving.registered(serving.default_name())
         body = request.data
         if _is_native(body, served):
-            answered = self.predict(served.name, *native.read(body))
+            answered = self.predict(served.name, **native.read(body))
             return native.written(answered, _headers(answered))
         answered = self.predict(served.name, rows_of(body))
         values = [prediction["value"] for prediction in answered.predictions]

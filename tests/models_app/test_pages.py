@@ -179,3 +179,14 @@ def test_only_the_likeliest_classes_have_a_bar() -> None:
 
     assert [share.label for share in answer.shown][:2] == ["13", "12"]
     assert (len(answer.shown), answer.hidden) == (10, 4)
+
+
+def test_an_answer_says_why(browser: Client) -> None:
+    make_champion()
+
+    page = browser.post("/models/leaves/", OAK).text
+
+    why = page[page.index("Why:") :]
+    assert why.index("length") < why.index("+")
+    assert '<rect class="fill" x="50.00%"' in why
+    assert "style=" not in why

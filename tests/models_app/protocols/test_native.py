@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from models_app import serving
 from models_app.models import Prediction
 from tests.factories import LONG, SHORT, make_champion, make_model, make_version
 
@@ -137,3 +138,37 @@ def test_reading_a_prediction_route_is_not_allowed(api: APIClient) -> None:
 
     assert response.status_code == 405
     assert response.json()["type"] == "client_error"
+
+
+def test_an_answer_can_be_explained(api: APIClient) -> None:
+    make_champion()
+
+    body = api.post(URL, {"instances": [SHORT, LONG], "explain": True}).json()
+
+    for prediction in body["predictions"]:
+        explanation = prediction["explanation"]
+        assert list(explanation) == ["length", "width"]
+        assert explanation["length"] > 0.2 > abs(explanation["width"])
+    assert "explanation" not in api.post(URL, {"instances": [SHORT]}).json()["predictions"][0]
+
+
+def test_no_more_is_explained_than_is_cheap(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_champion()
+    monkeypatch.setattr(serving, "MAX_EXPLAINED_ROWS", 2 * 10 * 3)
+
+    assert api.post(URL, {"instances": [SHORT] * 3, "explain": True}).status_code == 200
+    response = api.post(URL, {"instances": [SHORT] * 4, "explain": True})
+
+    assert response.status_code == 413
+    assert errors(response) == [("too_many_instances", None)]
+    assert Prediction.objects.count() == 3
+
+
+def test_explain_is_true_or_false(api: APIClient) -> None:
+    make_champion()
+
+    response = api.post(URL, {"instances": [SHORT], "explain": "yes"})
+
+    assert (response.status_code, errors(response)) == (400, [("invalid_type", "explain")])
