@@ -167,7 +167,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["everlearn.permissions.DoorPermission"],
     "DEFAULT_PARSER_CLASSES": ["everlearn.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "everlearn.openapi.ErrorAwareSchema",
     "EXCEPTION_HANDLER": "everlearn.errors.answer_exception",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -176,10 +176,9 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "EverLearn",
     "DESCRIPTION": "Predictions, feedback, retraining and promotion of the served models.",
     "VERSION": "1",
-    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_INCLUDE_SCHEMA": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "FeedbackStatus": "feedback_app.models.Feedback.Status",
         "RunStatus": "feedback_app.models.RetrainingRun.Status",

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from feedback_app.models import Feedback, RetrainingRun
@@ -81,11 +83,25 @@ class ProgressSerializer(serializers.Serializer[Any]):
     total = serializers.IntegerField()
 
 
+@extend_schema_field(OpenApiTypes.STR)
+class TextOrNull(serializers.Field[str, Any, str | None, Any]):
+    """Null rather than an empty string."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(read_only=True, allow_null=True, **options)
+
+    def to_representation(self, value: str) -> str | None:
+        return value or None
+
+
 class RunSerializer(serializers.ModelSerializer[RetrainingRun]):
     model = serializers.CharField(source="registered_model.name")
     progress = ProgressSerializer(source="*")
     snapshot = SnapshotSerializer(allow_null=True)
     version = serializers.IntegerField(source="version.number", default=None, allow_null=True)
+    verdict = TextOrNull()
+    mlflow_run_id = TextOrNull()
+    error = TextOrNull()
 
     class Meta:
         model = RetrainingRun
@@ -93,10 +109,6 @@ class RunSerializer(serializers.ModelSerializer[RetrainingRun]):
             "id", "model", "status", "trigger", "reason", "attempts", "progress", "snapshot",
             "version", "verdict", "mlflow_run_id", "error", "created_at", "started_at", "ended_at",
         )  # fmt: skip
-
-    def to_representation(self, instance: RetrainingRun) -> dict[str, Any]:
-        shown = super().to_representation(instance)
-        return shown | {name: shown[name] or None for name in ("verdict", "mlflow_run_id", "error")}
 
 
 class LoggedPredictionSerializer(serializers.ModelSerializer[Any]):

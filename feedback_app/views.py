@@ -5,7 +5,12 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.urls import reverse
-from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, extend_schema
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+)
 from rest_framework import generics
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
@@ -40,6 +45,21 @@ ONE_OR_MANY = PolymorphicProxySerializer(
     resource_type_field_name=None,
     many=False,
 )
+GIVES_FEEDBACK = extend_schema(
+    request=ONE_OR_MANY,
+    responses={
+        201: FeedbackSerializer,
+        200: OpenApiResponse(FeedbackResultsSerializer, "For a list: each item's outcome."),
+    },
+)
+STARTS_A_RUN = extend_schema(
+    request=RetrainRequest,
+    responses={
+        202: RunStartedSerializer,
+        200: OpenApiResponse(RunStartedSerializer, "The run that is active already."),
+    },
+    parameters=[OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[200, 202])],
+)
 
 
 class FeedbackView(generics.ListAPIView[Feedback]):
@@ -66,13 +86,7 @@ class FeedbackView(generics.ListAPIView[Feedback]):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 
-    @extend_schema(
-        request=ONE_OR_MANY,
-        responses={
-            201: FeedbackSerializer,
-            200: OpenApiResponse(FeedbackResultsSerializer, "For a list: each item's outcome."),
-        },
-    )
+    @GIVES_FEEDBACK
     def post(self, request: Request) -> Response:
         return take_feedback(request)
 
@@ -83,7 +97,7 @@ class DefaultFeedbackView(APIView):
     def open_to(self, _: Request) -> bool:
         return True
 
-    @extend_schema(request=ONE_OR_MANY, responses={201: FeedbackSerializer})
+    @GIVES_FEEDBACK
     def post(self, request: Request) -> Response:
         return take_feedback(request, default_model=serving.default_name())
 
@@ -107,17 +121,13 @@ def take_feedback(request: Request, *, default_model: str = "") -> Response:
 
 
 class RetrainView(APIView):
-    @extend_schema(
-        request=RetrainRequest, responses={202: RunStartedSerializer, 200: RunStartedSerializer}
-    )
+    @STARTS_A_RUN
     def post(self, request: ActorRequest, name: str) -> Response:
         return start_run(request, find_model(name))
 
 
 class DefaultTriggerView(APIView):
-    @extend_schema(
-        request=RetrainRequest, responses={202: RunStartedSerializer, 200: RunStartedSerializer}
-    )
+    @STARTS_A_RUN
     def post(self, request: ActorRequest) -> Response:
         return start_run(request, find_model(serving.default_name()))
 

@@ -118,6 +118,14 @@ class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
         )  # fmt: skip
 
 
+class LedgerPageSerializer(serializers.Serializer[Any]):
+    """For the API's description; `pagination.Pages` writes it."""
+
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = DeploymentSerializer(many=True)
+
+
 class ProcessSerializer(serializers.Serializer[Any]):
     host = serializers.CharField()
     pid = serializers.IntegerField()

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,6 +21,7 @@ from models_app.pagination import Pages
 from models_app.refusals import InvalidInput, NotFound
 from models_app.serializers import (
     DeploymentSerializer,
+    LedgerPageSerializer,
     ModelSerializer,
     PromotionRequest,
     ReloadedSerializer,
@@ -142,7 +143,15 @@ class DeploymentListView(generics.ListAPIView[Deployment]):
         lines = find_model(self.kwargs["name"]).deployments
         return lines.select_related("version", "previous", "actor")
 
-    @extend_schema(parameters=[OpenApiParameter("at", OpenApiTypes.DATETIME)])
+    @extend_schema(
+        parameters=[OpenApiParameter("at", OpenApiTypes.DATETIME)],
+        responses=PolymorphicProxySerializer(
+            component_name="LedgerPageOrLine",
+            serializers=[LedgerPageSerializer, DeploymentSerializer],
+            resource_type_field_name=None,
+            many=False,
+        ),
+    )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         if "at" not in request.query_params:
             return super().get(request, *args, **kwargs)

@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -43,6 +45,18 @@ def django_db_modify_db_settings_xdist_suffix() -> None:
 def _forget_keys() -> Iterator[None]:
     yield
     KeyAuthentication.remembered.clear()
+
+
+@pytest.fixture
+def one_connection(db: None) -> Iterator[None]:
+    """The test's transaction outlives requests to the bare WSGI application."""
+    # As Django's own test client does.
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
 
 from everlearn.bodies import MIB, limit_of
 from everlearn.wsgi import application
@@ -16,21 +14,15 @@ PREDICT = "/api/models/leaves/predict/"
 
 
 @pytest.fixture
-def web(db: None) -> Iterator[httpx.Client]:
+def web(one_connection: None) -> Iterator[httpx.Client]:
     """A client of the whole WSGI application, as gunicorn would call it."""
     make_champion(make_model())
-    # As Django's own test client does: the test's transaction must outlive a request.
-    signals = (request_started, request_finished)
-    for signal in signals:
-        signal.disconnect(close_old_connections)
     with httpx.Client(
         transport=httpx.WSGITransport(application),
         base_url="http://localhost",
         headers={"Content-Type": "application/json"},
     ) as client:
         yield client
-    for signal in signals:
-        signal.connect(close_old_connections)
 
 
 def _codes(answer: httpx.Response) -> list[str]:
