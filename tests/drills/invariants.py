@@ -26,7 +26,10 @@ SUCCESS = {"predict": (200,), "feedback": (200, 201)}
 
 
 def check(instance: Instance, history: Iterable[Exchange], *, within: float = 120.0) -> Tables:
-    """Fail unless all invariants hold, once no run is under way any more."""
+    """Fail unless all invariants hold, once no run is under way any more.
+
+    To be asked when the clients have ended: what they do meanwhile would be in one place only.
+    """
     found = reading.read(instance)
 
     def quiet() -> bool:
@@ -108,7 +111,7 @@ def the_ledger_has_no_gap(tables: Tables) -> Iterator[str]:
         if [line["generation"] for line in lines] != list(range(1, len(lines) + 1)):
             yield f"{model['name']}: its ledger has {[line['generation'] for line in lines]}"
         head = (lines[-1]["generation"], lines[-1]["number"]) if lines else (0, None)
-        if head != (model["generation"], model["champion"]):
+        if head != (model["generation"], model["serves"]):
             yield f"{model['name']} is at {model}, its ledger at {head}"
         for line in lines:
             if not line["bundle"]:

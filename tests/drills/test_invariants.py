@@ -59,7 +59,7 @@ class World:
         ]
         self.tables = Tables(
             now=100.0,
-            models=[{"name": "leaves", "generation": 2, "champion": 2}],
+            models=[{"name": "leaves", "generation": 2, "serves": 2}],
             deployments=[line(1, 5.0), line(2, 28.0)],
             predictions=[logged(one) for one in self.history[:3]],
             feedback=[{"id": "fid", "value": "oak", "prediction_id": "id-p1", "mark": "f1"}],
