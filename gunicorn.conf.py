@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from everlearn import configuration, safety
 
 if TYPE_CHECKING:
+    from gunicorn.http.message import Request
     from gunicorn.workers.base import Worker
 
 try:
@@ -28,6 +29,8 @@ keepalive = 5
 # A process takes over from a killed one in a fraction of a second, having nothing to import.
 # No thread survives a fork, so the one that follows what serves is started after it.
 preload_app = True
+# Enough for a header that is too long to be told so by the application, in its own words.
+limit_request_field_size = 32 * 1024
 # Its socket would be one for all instances of this user.
 control_socket_disable = True
 
@@ -56,6 +59,15 @@ def post_worker_init(worker: Worker) -> None:
     from models_app import following
 
     following.start()
+
+
+def pre_request(worker: Worker, request: Request) -> None:
+    """Have the application see that a key was sent twice: WSGI joins repeated headers."""
+    name = "IDEMPOTENCY-KEY"
+    keys = [value for given, value in request.headers if given == name]
+    if len(keys) > 1:
+        others = [header for header in request.headers if header[0] != name]
+        request.headers = [*others, (name, "\n".join(keys))]
 
 
 def worker_exit(server: object, worker: Worker) -> None:

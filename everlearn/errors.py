@@ -25,10 +25,12 @@ from models_app.refusals import (
     GateSaidNo,
     GenerationMoved,
     InvalidInput,
+    KeyReused,
     ModelFailed,
     NotFound,
     NotServable,
     Refused,
+    StillUnderWay,
     TooMuch,
     Unavailable,
 )
@@ -41,6 +43,7 @@ STATUSES: tuple[tuple[type[Refused], int], ...] = (
     (InvalidInput, 400),
     (TooMuch, 413),
     (Conflict, 409),
+    (KeyReused, 422),
     (GateSaidNo, 422),
     (NotServable, 422),
     (ModelFailed, 500),
@@ -62,7 +65,8 @@ def answer_exception(error: Exception, context: ExceptionHandlerContext) -> Resp
         return response
     set_rollback()
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
-    return Response(_refusal_body(error, status), status=status, headers=_headers(status))
+    headers = {"Retry-After": "1"} if isinstance(error, StillUnderWay) else _headers(status)
+    return Response(_refusal_body(error, status), status=status, headers=headers)
 
 
 def _as_refusal(error: Exception) -> Exception:

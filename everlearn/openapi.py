@@ -85,9 +85,10 @@ class ErrorAwareSchema(AutoSchema):
             "schema": {"type": "string"},
             "description": "Names this request in the logs.",
         }
-        if status_code in RETRYABLE:
+        if status_code in (*RETRYABLE, "409"):
             headers["Retry-After"] = {
-                "required": True,
+                # Of conflicts only the one that ends by itself, idempotency_in_progress, has it.
+                "required": status_code in RETRYABLE,
                 "schema": {"type": "integer"},
                 "description": "Seconds.",
             }

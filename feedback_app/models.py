@@ -72,6 +72,29 @@ class Feedback(models.Model):
         return str(self.id)
 
 
+class RememberedAnswer(models.Model):
+    """What a request with an Idempotency-Key was answered, for when it is sent again."""
+
+    client = models.CharField(max_length=255, help_text="A key, a user or an address.")
+    route = models.CharField(max_length=64)
+    key = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the body it came with.")
+    body = models.TextField(help_text="What was answered, as JSON.")
+    # When the word is forgotten, so is what was said of it.
+    feedback = models.ForeignKey(Feedback, null=True, on_delete=models.CASCADE, related_name="+")
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("client", "route", "key"), name="one_answer_a_client_route_and_key"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.client} to {self.route}"
+
+
 class RetrainingRun(models.Model):
     """One retraining, from request to verdict. The rows are the queue; django-q2 wakes it."""
 

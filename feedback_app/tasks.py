@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from feedback_app import heartbeat, queueing, retraining, training_process, triggering
+from feedback_app import heartbeat, idempotency, queueing, retraining, training_process, triggering
 from models_app import neighbours
 
 
@@ -21,6 +21,7 @@ def pulse() -> str:
     heartbeat.beat()
     neighbours.say_pulse()
     queueing.drop_schedules()
+    idempotency.purge()
     retraining.fail_spent_runs()
     due = triggering.request_due_runs()
     waiting = retraining.runs_to_wake()

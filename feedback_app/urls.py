@@ -1,15 +1,15 @@
 from django.urls import path
 
-from feedback_app import pages, views
+from feedback_app import feedback_views, pages, views
 
 urlpatterns = [
-    path("api/feedback/", views.FeedbackView.as_view(), name="feedback"),
+    path("api/feedback/", feedback_views.FeedbackView.as_view(), name="feedback"),
     path("api/predictions/<uuid:pk>/", views.PredictionView.as_view(), name="prediction"),
     path("api/models/<str:name>/retrain/", views.RetrainView.as_view(), name="retrain"),
     path("api/runs/", views.RunListView.as_view(), name="runs"),
     path("api/runs/<int:pk>/", views.RunDetailView.as_view(), name="run"),
     path("api/runs/<int:pk>/cancel/", views.CancelRunView.as_view(), name="cancel-run"),
     path("models/<str:name>/feedback/", pages.give_feedback, name="model-feedback"),
-    path("feedback", views.DefaultFeedbackView.as_view(), name="default-feedback"),
+    path("feedback", feedback_views.DefaultFeedbackView.as_view(), name="default-feedback"),
     path("trigger", views.DefaultTriggerView.as_view(), name="trigger"),
 ]

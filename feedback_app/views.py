@@ -3,28 +3,18 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.urls import reverse
-from drf_spectacular.utils import (
-    OpenApiParameter,
-    OpenApiResponse,
-    PolymorphicProxySerializer,
-    extend_schema,
-)
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import generics
-from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from feedback_app import intake, lists, retraining
+from feedback_app import retraining
 from feedback_app.models import Feedback, RetrainingRun
 from feedback_app.serializers import (
-    FeedbackFilter,
-    FeedbackRequest,
-    FeedbackResultsSerializer,
-    FeedbackSerializer,
     LoggedPredictionSerializer,
     RetrainRequest,
     RunFilter,
@@ -39,19 +29,6 @@ from models_app.pagination import Pages
 from models_app.refusals import InvalidInput, NotFound
 from models_app.views import ActorRequest, find_model
 
-ONE_OR_MANY = PolymorphicProxySerializer(
-    component_name="FeedbackOneOrMany",
-    serializers=[FeedbackRequest, FeedbackRequest(many=True)],
-    resource_type_field_name=None,
-    many=False,
-)
-GIVES_FEEDBACK = extend_schema(
-    request=ONE_OR_MANY,
-    responses={
-        201: FeedbackSerializer,
-        200: OpenApiResponse(FeedbackResultsSerializer, "For a list: each item's outcome."),
-    },
-)
 STARTS_A_RUN = extend_schema(
     request=RetrainRequest,
     responses={
@@ -60,64 +37,6 @@ STARTS_A_RUN = extend_schema(
     },
     parameters=[OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[200, 202])],
 )
-
-
-class FeedbackView(generics.ListAPIView[Feedback]):
-    """Feedback: anybody's on public models, clients' own to look at, all for readers."""
-
-    serializer_class = FeedbackSerializer
-    pagination_class = Pages
-    ordering = ("-id",)
-
-    def open_to(self, request: Request) -> bool:
-        # Whether the model is public only the body tells; `intake` holds it to that.
-        return request.method == "POST"
-
-    def get_queryset(self) -> QuerySet[Feedback]:
-        user = self.request.user
-        asked = _checked(FeedbackFilter, self.request.query_params)
-        found = Feedback.objects.select_related("registered_model").filter(
-            Q() if user.has_perm("feedback_app.view_feedback") else Q(given_by_id=user.pk)
-        )
-        names = {"model": "registered_model__name", "status": "status", "since": "at__gte"}
-        return found.filter(**{names[name]: value for name, value in asked.items()})
-
-    @extend_schema(parameters=[FeedbackFilter])
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().get(request, *args, **kwargs)
-
-    @GIVES_FEEDBACK
-    def post(self, request: Request) -> Response:
-        return take_feedback(request)
-
-
-class DefaultFeedbackView(APIView):
-    """The same, on the default model when an item names none."""
-
-    def open_to(self, _: Request) -> bool:
-        return True
-
-    @GIVES_FEEDBACK
-    def post(self, request: Request) -> Response:
-        return take_feedback(request, default_model=serving.default_name())
-
-
-def take_feedback(request: Request, *, default_model: str = "") -> Response:
-    """Answer a body of feedback, one item or a list of them."""
-    user = request.user if request.user.is_authenticated else None
-    speaker = intake.Speaker(user, request.META["REMOTE_ADDR"])
-    if isinstance(request.data, list):
-        results = lists.record_list(request.data, speaker=speaker, default_model=default_model)
-        return Response({"results": results})
-    word = lists.word_of(request.data, default_model=default_model)
-    try:
-        feedback = intake.record(word, speaker=speaker)
-    except NotFound:
-        # To someone without a key a private model looks as one that does not exist.
-        if user is None and word.prediction is None:
-            raise NotAuthenticated from None
-        raise
-    return Response(FeedbackSerializer(feedback).data, status=201)
 
 
 class RetrainView(APIView):

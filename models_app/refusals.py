@@ -5,7 +5,9 @@ Refused
 ├── InvalidInput       what was sent is wrong; `problems` names each place
 ├── TooMuch            more items than one request may hold
 ├── Conflict           the thing is not in a state that allows it
-│   └── GenerationMoved    another promotion came first; `generation` is the current one
+│   ├── GenerationMoved    another promotion came first; `generation` is the current one
+│   └── StillUnderWay      the same request is being carried out; ask again in a moment
+├── KeyReused          an idempotency key came with another body than before
 ├── GateSaidNo         the version was not better enough, and nobody overrides the gate
 ├── NotServable        the version has no verified bundle
 │   └── BundleRefused      a bundle failed its verification; `code` says in which way
@@ -67,6 +69,14 @@ class GenerationMoved(Conflict):
     def __init__(self, detail: str, *, generation: int) -> None:
         super().__init__(detail, attr="expected_generation")
         self.generation = generation
+
+
+class StillUnderWay(Conflict):
+    default_code = "idempotency_in_progress"
+
+
+class KeyReused(Refused):
+    default_code = "idempotency_mismatch"
 
 
 class GateSaidNo(Refused):

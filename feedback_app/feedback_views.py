@@ -1,0 +1,147 @@
+"""Feedback by the API: given, once however often it is sent, and looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+)
+from rest_framework import generics
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from feedback_app import idempotency, intake, lists
+from feedback_app.idempotency import Answer, Attempt
+from feedback_app.models import Feedback
+from feedback_app.serializers import (
+    FeedbackFilter,
+    FeedbackRequest,
+    FeedbackResultsSerializer,
+    FeedbackSerializer,
+)
+from models_app import serving
+from models_app.pagination import Pages
+from models_app.refusals import NotFound
+
+REPLAYED = "Idempotent-Replayed"
+
+ONE_OR_MANY = PolymorphicProxySerializer(
+    component_name="FeedbackOneOrMany",
+    serializers=[FeedbackRequest, FeedbackRequest(many=True)],
+    resource_type_field_name=None,
+    many=False,
+)
+TAKEN = PolymorphicProxySerializer(
+    component_name="FeedbackTaken",
+    serializers=[FeedbackResultsSerializer, FeedbackSerializer],
+    resource_type_field_name=None,
+    many=False,
+)
+GIVES_FEEDBACK = extend_schema(
+    parameters=[
+        OpenApiParameter(
+            "Idempotency-Key",
+            {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+            OpenApiParameter.HEADER,
+            description=(
+                "Sent again with the same key and body, the request is not carried out again but "
+                "answered as before, with status 200. Kept for 24 hours, for each client and "
+                "route. Another body: 422 `idempotency_mismatch`. Still under way: 409 "
+                "`idempotency_in_progress`, with `Retry-After`. Refusals are not remembered."
+            ),
+        ),
+        OpenApiParameter(
+            REPLAYED,
+            {"type": "string", "enum": ["true"]},
+            OpenApiParameter.HEADER,
+            response=[200],
+            description="The request was carried out before; this is what was answered then.",
+        ),
+    ],
+    request=ONE_OR_MANY,
+    responses={
+        201: FeedbackSerializer,
+        200: OpenApiResponse(
+            TAKEN, "For a list: each item's outcome. Or what was answered the first time."
+        ),
+    },
+)
+
+
+class FeedbackView(generics.ListAPIView[Feedback]):
+    """Feedback: anybody's on public models, clients' own to look at, all for readers."""
+
+    serializer_class = FeedbackSerializer
+    pagination_class = Pages
+    ordering = ("-id",)
+
+    def open_to(self, request: Request) -> bool:
+        # Whether the model is public only the body tells; `intake` holds it to that.
+        return request.method == "POST"
+
+    def get_queryset(self) -> QuerySet[Feedback]:
+        user = self.request.user
+        asked = FeedbackFilter(data=self.request.query_params)
+        asked.is_valid(raise_exception=True)
+        found = Feedback.objects.select_related("registered_model").filter(
+            Q() if user.has_perm("feedback_app.view_feedback") else Q(given_by_id=user.pk)
+        )
+        names = {"model": "registered_model__name", "status": "status", "since": "at__gte"}
+        return found.filter(**{names[name]: value for name, value in asked.validated_data.items()})
+
+    @extend_schema(parameters=[FeedbackFilter])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @GIVES_FEEDBACK
+    def post(self, request: Request) -> Response:
+        return take_feedback(request)
+
+
+class DefaultFeedbackView(APIView):
+    """The same, on the default model when an item names none."""
+
+    def open_to(self, _: Request) -> bool:
+        return True
+
+    @GIVES_FEEDBACK
+    def post(self, request: Request) -> Response:
+        return take_feedback(request, default_model=serving.default_name())
+
+
+def take_feedback(request: Request, *, default_model: str = "") -> Response:
+    """Answer a body of feedback, one item or a list of them."""
+    user = request.user if request.user.is_authenticated else None
+    speaker = intake.Speaker(user, request.META["REMOTE_ADDR"])
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        answer = _record(request.data, speaker, default_model)
+    else:
+        attempt = Attempt.of(key, client=speaker.source, route=request.path, body=request.data)
+        answer = idempotency.answer_once(
+            attempt, lambda: _record(request.data, speaker, default_model)
+        )
+    headers = {REPLAYED: "true"} if answer.replayed else {}
+    return Response(answer.body, status=answer.status, headers=headers)
+
+
+def _record(body: object, speaker: intake.Speaker, default_model: str) -> Answer:
+    if isinstance(body, list):
+        results = lists.record_list(body, speaker=speaker, default_model=default_model)
+        return Answer(200, {"results": results})
+    word = lists.word_of(body, default_model=default_model)
+    try:
+        feedback = intake.record(word, speaker=speaker)
+    except NotFound:
+        # To someone without a key a private model looks as one that does not exist.
+        if speaker.user is None and word.prediction is None:
+            raise NotAuthenticated from None
+        raise
+    return Answer(201, FeedbackSerializer(feedback).data, feedback)
