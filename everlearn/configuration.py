@@ -162,6 +162,9 @@ class Configuration:
         "127.0.0.1",
         "The address that the web processes listen on; 0.0.0.0 for all.",
     )
+    predict_timeout: int = _setting(
+        "EVERLEARN_PREDICT_TIMEOUT", _count, "10", "Seconds that a model has for an answer."
+    )
     port: int = _setting("PORT", _port, "8000", "Where the web processes listen.")
     web_processes: int = _setting("WEB_CONCURRENCY", _count, "2", "Web processes.")
     database_url: str = _setting(

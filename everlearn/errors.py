@@ -27,6 +27,7 @@ from models_app.refusals import (
     InvalidInput,
     KeyReused,
     ModelFailed,
+    ModelTooSlow,
     NotFound,
     NotServable,
     Refused,
@@ -47,6 +48,7 @@ STATUSES: tuple[tuple[type[Refused], int], ...] = (
     (GateSaidNo, 422),
     (NotServable, 422),
     (ModelFailed, 500),
+    (ModelTooSlow, 504),
     (Unavailable, 503),
     (Refused, 400),
 )

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django.conf import settings
+
 from feedback_app import golden
 from feedback_app.models import Feedback
 from models_app import serving
@@ -84,7 +86,11 @@ def _ask(model: RegisteredModel, words: list[Feedback]) -> dict[Any, Opinion]:
         for word in words
         if next(bundle.schema.problems(word.features, "features"), None) is None
     ]
-    answers = bundle.answer(bundle.schema.columns([word.features for word in fitting]))
+    columns = bundle.schema.columns([word.features for word in fitting])
+    try:
+        answers = bundle.answer(columns, within=settings.EVERLEARN_PREDICT_TIMEOUT)
+    except Refused:
+        return {}
     if answers.probabilities is None:
         return {}
     return {

@@ -49,7 +49,7 @@ RUNTIMES = {
 class Runtime(Protocol):
     """What answers encoded rows."""
 
-    def answer(self, columns: Columns) -> Answers: ...
+    def answer(self, columns: Columns, *, within: float | None = None) -> Answers: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,9 @@ class Bundle:
     runtime: Runtime
     background: Columns = field(default_factory=dict)
 
-    def answer(self, columns: Columns) -> Answers:
-        return self.runtime.answer(columns)
+    def answer(self, columns: Columns, *, within: float | None = None) -> Answers:
+        """Answer n encoded rows. Raises ModelTooSlow after `within` seconds, if given."""
+        return self.runtime.answer(columns, within=within)
 
 
 def write(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> str:

@@ -59,7 +59,7 @@ class Reason:
         return tuple(
             cls(
                 feature,
-                reports.moved(round(100 * moved, 1)) + " %" if shares else reports.moved(moved),
+                reports.moved(moved, share=shares),
                 50 + min(0.0, 50 * moved / most),
                 abs(50 * moved / most),
             )

@@ -12,6 +12,7 @@ Refused
 ├── NotServable        the version has no verified bundle
 │   └── BundleRefused      a bundle failed its verification; `code` says in which way
 ├── ModelFailed        the version gave an answer that nobody can use, such as NaN
+├── ModelTooSlow       the version gave no answer within the time that it has
 └── Unavailable        right, but not now; worth trying again
     └── NotReady           nothing serves yet, or this process has not loaded it
 
@@ -93,6 +94,10 @@ class BundleRefused(NotServable):
 
 class ModelFailed(Refused):
     default_code = "model_output_invalid"
+
+
+class ModelTooSlow(Refused):
+    default_code = "prediction_timeout"
 
 
 class Unavailable(Refused):

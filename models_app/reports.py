@@ -77,9 +77,10 @@ def written(answer: str | float) -> str:
     return f"{answer:,.4f}".rstrip("0").rstrip(".")
 
 
-def moved(difference: float) -> str:
-    """By how much a number moved, with its sign."""
-    return f"{'−' if difference < 0 else '+'}{written(abs(difference))}"
+def moved(difference: float, *, share: bool) -> str:
+    """By how much a number or a share moved, with its sign."""
+    size = abs(difference)
+    return ("−" if difference < 0 else "+") + (f"{100 * size:.1f} %" if share else written(size))
 
 
 def metrics_table(metrics: Mapping[str, float]) -> SafeString | str:

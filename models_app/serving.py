@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
@@ -75,8 +77,8 @@ def predict(
     """Answer each instance with the champion of `name`, and log each answer.
 
     explain: also say what each feature contributed, for as many instances as that is cheap
-    enough. Raises NotFound, NotReady, InvalidInput, TooMuch, InvalidInstances, ModelFailed or
-    Unavailable; then nothing is logged.
+    enough. Raises NotFound, NotReady, InvalidInput, TooMuch, InvalidInstances, ModelFailed,
+    ModelTooSlow or Unavailable; then nothing is logged.
     """
     served = registered(name)
     return _answer(served, instances, client=client, subject=subject, explain=explain)
@@ -119,7 +121,7 @@ def _answer(
     schema.check(instances)
     checked: Sequence[JsonObject] = instances  # type: ignore[assignment]
     columns = schema.columns(checked)
-    answers = bundle.answer(columns)
+    answers = bundle.answer(columns, within=settings.EVERLEARN_PREDICT_TIMEOUT)
     _refuse_unusable(served, answers)
     predictions = _predictions(answers)
     _warn(schema, checked, predictions)
@@ -152,7 +154,11 @@ def _explain(
             code="too_many_instances",
         )
     moved = contributions(
-        columns, answers, background=bundle.background, features=features, ask=bundle.answer
+        columns,
+        answers,
+        background=bundle.background,
+        features=features,
+        ask=partial(bundle.answer, within=settings.EVERLEARN_PREDICT_TIMEOUT),
     )
     for prediction, row in zip(predictions, moved.tolist(), strict=True):
         prediction["explanation"] = dict(zip(bundle.schema.names, row, strict=True))

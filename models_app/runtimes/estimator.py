@@ -18,6 +18,7 @@ from models_app.learning.answers import Answers
 from models_app.learning.kinds import Columns
 from models_app.learning.tables import framed
 from models_app.refusals import BundleRefused
+from models_app.time_limits import helpers
 
 FILE = "estimator.skops"
 
@@ -59,7 +60,12 @@ class EstimatorRuntime:
             )
         return cls(loads(files[FILE]), classes=tuple(manifest["classes"]))
 
-    def answer(self, columns: Columns) -> Answers:
+    def answer(self, columns: Columns, *, within: float | None = None) -> Answers:
+        if within is None:
+            return self._answer(columns)
+        return helpers.carry_out(lambda: self._answer(columns), within)
+
+    def _answer(self, columns: Columns) -> Answers:
         estimator, rows = self._estimator, framed(columns)
         if isinstance(estimator, Pipeline):
             # Preprocessing is most of the cost; both questions below share one.

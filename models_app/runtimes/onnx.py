@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models_app.learning.answers import Answers
 from models_app.learning.kinds import Columns
+from models_app.time_limits import too_slow, watchdog
 
 FILE = "model.onnx"
 
@@ -57,11 +58,11 @@ class OnnxRuntime:
             has_probabilities=manifest["has_probabilities"],
         )
 
-    def answer(self, columns: Columns) -> Answers:
+    def answer(self, columns: Columns, *, within: float | None = None) -> Answers:
         feed = {
             name: _as_input([columns[column] for column in taken]) for name, taken in self._inputs
         }
-        outputs = self._session.run(self._outputs, feed)
+        outputs = self._run(feed, within)
         if not self._classes:
             return Answers(np.array([_shortest(value) for value in outputs[0].ravel()]))
         values = outputs[0].ravel().astype(object)
@@ -69,6 +70,21 @@ class OnnxRuntime:
             return Answers(values, None, self._classes)
         probabilities = np.round(outputs[1].astype(np.float64), _DIGITS)
         return Answers(values, probabilities, self._classes)
+
+    def _run(self, feed: dict[str, NDArray[Any]], within: float | None) -> list[NDArray[Any]]:
+        if within is None:
+            return list(self._session.run(self._outputs, feed))
+        options = onnxruntime.RunOptions()
+        key = watchdog.watch(options, within)
+        try:
+            return list(self._session.run(self._outputs, feed, options))
+        except Exception:
+            # onnxruntime has no error of its own for a run that was told to end.
+            if options.terminate:
+                raise too_slow(within) from None
+            raise
+        finally:
+            watchdog.forget(key)
 
 
 def _as_input(columns: list[NDArray[Any]]) -> NDArray[Any]:
