@@ -22,6 +22,8 @@ LIMITS: tuple[tuple[str, int], ...] = (
 )
 HELD_IN_MEMORY = 10 * MIB
 PIECE = 2**16
+# Of a body that nobody reads: beyond it the connection is closed instead.
+MOST_READ_IN_VAIN = 32 * MIB
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -66,6 +68,26 @@ def measured(application: Application) -> Application:
             body.seek(0)
             environ |= {"wsgi.input": body, "CONTENT_LENGTH": str(length)}
             return application(environ, start_response)
+
+    return answer
+
+
+def finished(application: Application) -> Application:
+    """The application, having read each body to its end before the answer leaves.
+
+    A client may still be sending what was refused: were the rest left on the connection, it would
+    be closed under the client's feet, and the answer or the next request be lost.
+    """
+
+    def answer(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        body, left = environ["wsgi.input"], MOST_READ_IN_VAIN
+        parts = application(environ, start_response)
+        try:
+            while left > 0 and (piece := body.read(PIECE)):
+                left -= len(piece)
+        except OSError:
+            pass  # the client went away, which the server finds out by itself
+        return parts
 
     return answer
 

@@ -8,6 +8,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "everlearn.settings")
 
 _application = get_wsgi_application()
 
-from everlearn.bodies import measured  # noqa: E402 - once Django is set up
+from everlearn.bodies import finished, measured  # noqa: E402 - once Django is set up
 
-application = measured(_application)
+application = finished(measured(_application))

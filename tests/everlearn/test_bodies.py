@@ -1,5 +1,6 @@
 """everlearn/bodies.py: how long a body may be, whatever its headers say."""
 
+import io
 import json
 from collections.abc import Iterator
 
@@ -37,6 +38,22 @@ def _pieces(size: int) -> Iterator[bytes]:
     for _ in range(size // 2**16):
         yield b" " * 2**16
     yield b"]"
+
+
+@pytest.mark.parametrize("size", [2, 3 * MIB])
+def test_a_refused_body_is_read_to_its_end_so_that_the_connection_can_go_on(web, size):
+    body = io.BytesIO(b"x" * size)
+    request = web.build_request("POST", "/trigger", headers={"Content-Length": str(size)})
+    request.stream = httpx.ByteStream(body.getvalue())
+    transport = httpx.WSGITransport(_reading(body))
+
+    assert transport.handle_request(request).status_code in (401, 413)
+    assert body.tell() == size
+
+
+def _reading(body: io.BytesIO):
+    """The application, given that very stream."""
+    return lambda environ, start: application(environ | {"wsgi.input": body}, start)
 
 
 @pytest.mark.parametrize(
