@@ -17,7 +17,6 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django_q.models import Failure, OrmQ, Schedule, Success
 from rest_framework_api_key.models import APIKey
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -25,10 +24,11 @@ from everlearn import keys
 from everlearn.access import GROUPS
 from everlearn.key_forms import KeyForm
 from everlearn.models import ApiKey
-from models_app.admin import ReadOnlyAdmin
 from models_app.decisions import StaffHttpRequest, ask, say
+from models_app.read_only import ReadOnlyAdmin, StrictAdmin
 
-# Schedule and OrmQ run any function that is named in them; keys have scopes and accounts here.
+# Whoever may so much as look at django-q's own pages can run tasks again, and add a schedule of
+# any function; keys have scopes and accounts here.
 for _model in (Schedule, OrmQ, Success, Failure, APIKey, User, Group):
     if admin.site.is_registered(_model):
         admin.site.unregister(_model)
@@ -36,14 +36,14 @@ KEY_TONES = {"live": "success", "expired": "warning", "revoked": "danger"}
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin[User], ModelAdmin):
+class UserAdmin(DjangoUserAdmin[User], StrictAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(DjangoGroupAdmin, StrictAdmin):
     """Groups of one's own; EverLearn's are kept to the table in `access` at each start."""
 
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
@@ -146,3 +146,32 @@ def _made(request: StaffHttpRequest, form: KeyForm) -> str:
 def _revoked(key: ApiKey, request: StaffHttpRequest) -> str:
     keys.revoke_key(key.name, actor=request.user)
     return f"{key.name} is revoked; within 5 s nobody is let in with it."
+
+
+@admin.register(Success, Failure)
+class TaskAdmin(ReadOnlyAdmin):
+    """What the queue carried out; nothing can be run again from here."""
+
+    list_display = ("name", "func", "success", "attempt_count", "started", "stopped")
+    fields = list_display
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        # They are pickles, and unpickling what somebody put into the table runs it.
+        found: QuerySet[Any] = super().get_queryset(request)
+        return found.defer("args", "kwargs", "result")
+
+
+@admin.register(OrmQ)
+class QueuedAdmin(ReadOnlyAdmin):
+    """What waits in the queue; what is in a message is not opened for a look."""
+
+    list_display = ("id", "key", "lock")
+    fields = list_display
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ReadOnlyAdmin):
+    """There should be none: a model's own triggers schedule it, and no row here is carried out."""
+
+    list_display = ("id", "name", "func", "schedule_type", "next_run")
+    fields = list_display

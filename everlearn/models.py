@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import models
 from rest_framework_api_key.models import AbstractAPIKey
 
-from everlearn.access import permissions_of
+from everlearn.access import SCOPES
 
 
 class ApiKey(AbstractAPIKey):
@@ -44,8 +44,8 @@ class KeyHolder(User):
         default_permissions = ()
 
     def narrow_to(self, scopes: list[str]) -> None:
-        """From now on, allow nothing outside `scopes`."""
-        self.granted = frozenset(name for scope in scopes for name in permissions_of(scope))
+        """From now on, allow nothing outside `scopes`; what is no scope allows nothing."""
+        self.granted = frozenset(name for scope in scopes for name in SCOPES.get(scope, ()))
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
         return perm in self.granted and super().has_perm(perm, obj)

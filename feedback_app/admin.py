@@ -18,10 +18,11 @@ from unfold.decorators import action, display
 from feedback_app import retraining
 from feedback_app.models import Feedback, RetrainingRun
 from models_app import reports
-from models_app.admin import ReadOnlyAdmin, RegisteredModelAdmin
+from models_app.admin import RegisteredModelAdmin
 from models_app.admin_forms import ReasonForm
 from models_app.decisions import StaffHttpRequest, ask, say
 from models_app.models import RegisteredModel, TrainingSnapshot
+from models_app.read_only import ReadOnlyAdmin
 
 FEEDBACK_TONES = {
     "accepted": "success", "pending": "warning", "quarantined": "warning", "rejected": "danger",

@@ -12,12 +12,11 @@ from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.paginator import InfinitePaginator
 
-from models_app import decisions, reports
-from models_app.admin_forms import POLICIES, PolicyForm
+from models_app import decisions, policies, reports
+from models_app.admin_forms import PolicyForm
 from models_app.decisions import StaffHttpRequest
 from models_app.models import (
     Deployment,
@@ -27,23 +26,12 @@ from models_app.models import (
     RegistryAlias,
     WebProcess,
 )
+from models_app.policies import POLICIES
+from models_app.read_only import ReadOnlyAdmin, StrictAdmin
 
 VERSIONS_SHOWN = 10
 
 Fieldsets = list[tuple[str | None, dict[str, Any]]]
-
-
-class ReadOnlyAdmin(ModelAdmin):
-    """Shows rows that only the system writes."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 class MayPromote:
@@ -54,7 +42,7 @@ class MayPromote:
 
 
 @admin.register(RegisteredModel)
-class RegisteredModelAdmin(MayPromote, ModelAdmin):
+class RegisteredModelAdmin(MayPromote, StrictAdmin):
     """A declared model: what it is stays the declaration's, its policies can be changed."""
 
     form = PolicyForm
@@ -96,10 +84,10 @@ class RegisteredModelAdmin(MayPromote, ModelAdmin):
         return [*shown[:1], *groups, *shown[1:]]
 
     def save_model(
-        self, request: HttpRequest, obj: RegisteredModel, form: Any, change: bool
+        self, request: StaffHttpRequest, obj: RegisteredModel, form: Any, change: bool
     ) -> None:
-        # Only these: the champion may have moved since the page was opened.
-        obj.save(update_fields=list(POLICIES))
+        given = {group: getattr(obj, group) for group in POLICIES}
+        policies.change(obj, given, actor=request.user)
 
     @display(description="Serves", ordering="champion__number", label=True)
     def serving(self, model: RegisteredModel) -> str:

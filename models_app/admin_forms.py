@@ -15,14 +15,8 @@ from unfold.widgets import (
 )
 
 from models_app import promotion
-from models_app.declaration import FeedbackPolicy, PromotionPolicy, RetrainPolicy, Strict
 from models_app.models import Deployment, ModelVersion, RegisteredModel
-
-POLICIES: dict[str, type[Strict]] = {
-    "retrain": RetrainPolicy,
-    "promotion": PromotionPolicy,
-    "feedback": FeedbackPolicy,
-}
+from models_app.policies import POLICIES
 
 
 def _text(help_text: str) -> forms.CharField:

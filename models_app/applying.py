@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from models_app import datasets
+from models_app import datasets, policies
 from models_app.declaration import Declaration, DeclaredModel, locate_data
 from models_app.learning.tables import Task, default_metric, infer_schema, infer_task
 from models_app.models import RegisteredModel
@@ -74,8 +75,9 @@ def plan(declaration: Declaration, path: Path, *, prune: bool = False) -> list[C
 
 
 @transaction.atomic
-def apply(changes: list[Change]) -> None:
-    """Carry out what `plan` found: all of it, or nothing."""
+def apply(changes: list[Change], *, actor: User) -> None:
+    """Carry out what `plan` found: all of it, or nothing. Raises PermissionDenied."""
+    policies.refuse_unless_allowed(actor)
     # First, so that the constraint of one default model holds at every step.
     losing = [
         change.name

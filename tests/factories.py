@@ -14,10 +14,16 @@ import pandas as pd
 from django.conf import settings
 from django.contrib.auth.models import Group, User
 
-from models_app import promotion
+from models_app import promotion, serving
 from models_app.learning import pipeline, tables
 from models_app.learning.schema import Feature, Schema
-from models_app.models import Deployment, ModelVersion, RegisteredModel
+from models_app.models import (
+    Deployment,
+    ModelVersion,
+    RegisteredModel,
+    TrainingSnapshot,
+    WebProcess,
+)
 
 SCHEMA = Schema((Feature("length", "number"), Feature("width", "number")))
 SHORT, LONG = {"length": 1.0, "width": 1.0}, {"length": 9.0, "width": 1.0}
@@ -111,3 +117,16 @@ def make_champion(model: RegisteredModel | None = None, **fields: Any) -> ModelV
     promotion.promote(version, actor=manager, door=Deployment.Door.CLI, reason="first")
     version.refresh_from_db()
     return version
+
+
+def make_rows() -> RegisteredModel:
+    """One row of everything that hangs on a model, and that model."""
+    version = make_champion(metrics={"balanced_accuracy": 0.9})
+    model = version.registered_model
+    serving.predict(model.name, [LONG], client=None)
+    snapshot = TrainingSnapshot.objects.create(
+        registered_model=model, digest="5f" * 32, rows=142, feedback_rows=12
+    )
+    ModelVersion.objects.update(snapshot=snapshot)
+    WebProcess.objects.create(host="here", pid=1)
+    return model

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
 
@@ -110,18 +109,6 @@ def test_policies_are_changed_and_nothing_else(boss: Client, rows: RegisteredMod
     model = RegisteredModel.objects.get()
     assert model.retrain == {"schedule": "0 3 * * *", "feedback": 50, "cooldown": "1h"}
     assert (model.name, model.generation) == ("leaves", 1)
-
-
-def test_saving_policies_does_not_undo_a_promotion_made_meanwhile(rows: RegisteredModel) -> None:
-    opened = RegisteredModel.objects.get()
-    version = make_champion(rows)
-
-    opened.promotion = {"mode": "auto"}
-    admin.site._registry[RegisteredModel].save_model(HttpRequest(), opened, None, change=True)
-
-    model = RegisteredModel.objects.get()
-    assert (model.champion, model.generation) == (version, 2)
-    assert model.promotion == {"mode": "auto"}
 
 
 @pytest.mark.parametrize(

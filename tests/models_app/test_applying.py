@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from models_app import applying, declaration
+from models_app.actors import system_user
 from models_app.applying import Change, PlanRefused
 from models_app.models import RegisteredModel
 from tests.factories import leaves
@@ -34,7 +35,7 @@ def plan(file: Path, *, prune: bool = False) -> list[Change]:
 def apply(file: Path, text: str = "", *, prune: bool = False) -> None:
     if text:
         file.write_text(text)
-    applying.apply(plan(file, prune=prune))
+    applying.apply(plan(file, prune=prune), actor=system_user("cli"))
 
 
 def test_what_is_not_said_is_learnt_from_the_data(file: Path) -> None:

@@ -42,7 +42,7 @@ class Command(ActingCommand):
             self.stdout.write(f"Nothing to change: the database agrees with {path}.")
         if options["plan"]:
             raise SystemExit(2 if changes else 0)
-        applying.apply(changes)
+        applying.apply(changes, actor=actor)
         if options["train"]:
             self._train(actor, self._outdated(list(declared.models)))
 
