@@ -45,7 +45,10 @@ def database(given: Configuration) -> dict[str, Any]:
     settings["CONN_MAX_AGE"] = None
     if settings["ENGINE"] == "django.db.backends.sqlite3":
         refuse_network_volume(Path(settings["NAME"]))
-        return settings | {"OPTIONS": _sqlite_options(given.durability)}
+        return settings | {
+            "ENGINE": "everlearn.sqlite",
+            "OPTIONS": _sqlite_options(given.durability),
+        }
     return settings | {
         "ENGINE": "everlearn.postgresql",
         "CONN_HEALTH_CHECKS": True,

@@ -16,6 +16,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
+from models_app.append_only import AppendOnly
 from models_app.learning.schema import Schema
 
 MODEL_NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
@@ -203,6 +204,7 @@ class Deployment(models.Model):
             models.UniqueConstraint(
                 fields=("registered_model", "generation"), name="one_line_a_generation"
             ),
+            AppendOnly(name="ledger_only_grows"),
         )
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.db import connection
 from django.utils import timezone
 
 from everlearn import checks, safety
@@ -171,8 +172,7 @@ def test_one_sqlite_file_for_several_hosts_is_found() -> None:
     WebProcess.objects.create(host="c", pid=1)
 
     found = [unsafe.name for unsafe in checks.one_file_many_hosts()]
-    on_sqlite = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
-    assert found == (["DATABASE_URL"] if on_sqlite else [])
+    assert found == (["DATABASE_URL"] if connection.vendor == "sqlite" else [])
 
 
 def test_behind_a_proxy_with_tls_plain_http_is_redirected_and_cookies_are_kept_to_it(

@@ -244,12 +244,13 @@ def test_the_ledger_is_listed_newest_first(client_with: ClientWith) -> None:
 
 
 def test_the_ledger_says_what_served_at_a_time(client_with: ClientWith) -> None:
-    model = make_model()
-    make_champion(model)
-    make_champion(model)
+    model, actor = make_model(), make_user()
     start = timezone.now() - timedelta(days=3)
-    for days, line in enumerate(Deployment.objects.order_by("generation"), start=1):
-        Deployment.objects.filter(pk=line.pk).update(at=start + timedelta(days=days))
+    for days in (1, 2):
+        Deployment.objects.create(
+            registered_model=model, generation=days, version=make_version(model), actor=actor,
+            at=start + timedelta(days=days),
+        )  # fmt: skip
     client = client_with("read")
 
     def at(days: float) -> Any:
