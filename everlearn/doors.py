@@ -40,6 +40,7 @@ ROUTES: dict[str, dict[str, Door]] = {
     # What comes back
     "feedback": {"GET": Door(OWN), "POST": Door("feedback", public=True)},
     "default-feedback": {"POST": Door("feedback", public=True)},
+    "review-feedback": {"POST": Door("review")},
     "model-feedback": {"POST": Door("feedback", public=True)},
     # Training
     "retrain": {"POST": Door("retrain")},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from drf_spectacular.utils import (
@@ -17,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from feedback_app import idempotency, intake, lists
+from feedback_app import idempotency, intake, lists, reviewing
 from feedback_app.idempotency import Answer, Attempt
 from feedback_app.models import Feedback
 from feedback_app.serializers import (
@@ -25,10 +26,12 @@ from feedback_app.serializers import (
     FeedbackRequest,
     FeedbackResultsSerializer,
     FeedbackSerializer,
+    ReviewRequest,
 )
 from models_app import serving
 from models_app.pagination import Pages
 from models_app.refusals import NotFound
+from models_app.views import ActorRequest
 
 REPLAYED = "Idempotent-Replayed"
 
@@ -145,3 +148,21 @@ def _record(body: object, speaker: intake.Speaker, default_model: str) -> Answer
             raise NotAuthenticated from None
         raise
     return Answer(201, FeedbackSerializer(feedback).data, feedback)
+
+
+class ReviewView(APIView):
+    """Let a word of feedback train, perhaps with another value, or not; with the reason why.
+
+    The answer is the word that stands now. Another value takes the place of the word, which is
+    then `superseded`; one that was superseded before is decided on no more: 409.
+    """
+
+    @extend_schema(request=ReviewRequest, responses=FeedbackSerializer)
+    def post(self, request: ActorRequest, pk: UUID) -> Response:
+        asked = ReviewRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        feedback = Feedback.objects.filter(pk=pk).first()
+        if feedback is None:
+            raise NotFound(f"There is no feedback {pk}.")
+        stands = reviewing.review(feedback, actor=request.user, **asked.validated_data)
+        return Response(FeedbackSerializer(stands).data)

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.utils import timezone
 
 from feedback_app import screening
 from feedback_app.durability import flushed
@@ -135,7 +136,7 @@ def _draft(word: Word, known: Known, speaker: Speaker) -> Feedback:
         registered_model=model,
         prediction=prediction,
         features=features,
-        value=_value(model, word.value),
+        value=answer_as_stored(model, word.value),
         comment=word.comment,
         source=speaker.source,
         given_by=speaker.user,
@@ -175,8 +176,8 @@ def _not_allowed(speaker: Speaker, absent: str, attr: str) -> NotFound | Permiss
     return PermissionDenied("Giving feedback on this model needs the scope feedback.")
 
 
-def _value(model: RegisteredModel, value: object) -> str | float:
-    """The answer as it is stored: a class as text, or a number."""
+def answer_as_stored(model: RegisteredModel, value: object) -> str | float:
+    """The answer as it is stored: a class as text, or a number. Raises InvalidInput."""
     if model.task == RegisteredModel.Task.REGRESSION:
         if type(value) in (int, float) and -LARGEST <= value <= LARGEST:  # type: ignore[operator]
             return float(value)  # type: ignore[arg-type]
@@ -195,13 +196,18 @@ def _invalid(attr: str, code: str, detail: str) -> InvalidInput:
     return InvalidInput([Problem(attr, code, detail)])
 
 
+def hold_predictions(predictions: Iterable[UUID | None]) -> None:
+    """Until the transaction ends, whoever speaks about these waits, and then sees what it wrote."""
+    about = [prediction for prediction in predictions if prediction]
+    held = Prediction.objects.select_for_update(no_key=True).filter(pk__in=about)
+    list(held.order_by("pk").values_list("pk"))
+
+
 def _store(drafts: Iterable[Feedback], source: str) -> None:
     """Write the drafts, each superseding what the source had said before of its prediction."""
     with flushed():
         about = [draft.prediction_id for draft in drafts if draft.prediction_id]
-        # Who speaks about the same prediction meanwhile waits here, and then sees these words.
-        told = Prediction.objects.select_for_update(no_key=True).filter(pk__in=about)
-        list(told.order_by("pk").values_list("pk"))
+        hold_predictions(about)
         earlier = list(
             Feedback.objects.filter(prediction__in=about, source=source).exclude(
                 status=Feedback.Status.SUPERSEDED
@@ -214,6 +220,9 @@ def _store(drafts: Iterable[Feedback], source: str) -> None:
             if before := standing.get(draft.prediction_id):
                 before.status, before.superseded_by = Feedback.Status.SUPERSEDED, draft
             standing[draft.prediction_id] = draft
+        for draft in drafts:
+            if draft.status == Feedback.Status.ACCEPTED:
+                draft.accepted_at = timezone.now()
         # First the old words give way: only one of a source may stand at any moment.
         superseded = [word for word in earlier if word.status == Feedback.Status.SUPERSEDED]
         Feedback.objects.bulk_update(superseded, ["status", "superseded_by"])

@@ -54,12 +54,19 @@ class Feedback(models.Model):
     )
     snapshots = models.ManyToManyField(TrainingSnapshot, blank=True, related_name="+")
     at = models.DateTimeField(default=timezone.now)
+    accepted_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when it may train: then, or when a person said so."
+    )
 
     class Meta:
         ordering = ("-id",)
         verbose_name_plural = "feedback"
-        indexes = (models.Index(fields=("registered_model", "status", "at")),)
+        indexes = (models.Index(fields=("registered_model", "status", "accepted_at")),)
         constraints = (
+            models.CheckConstraint(
+                condition=~Q(status="accepted") | Q(accepted_at__isnull=False),
+                name="accepted_at_a_time",
+            ),
             models.UniqueConstraint(
                 fields=("prediction", "source"),
                 condition=~Q(status="superseded") & Q(prediction__isnull=False),
@@ -70,6 +77,35 @@ class Feedback(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class FeedbackReview(models.Model):
+    """What a person decided on a word of feedback, and why; kept, whatever is decided later."""
+
+    class Decision(models.TextChoices):
+        ACCEPT = "accept"
+        REJECT = "reject"
+
+    feedback = models.ForeignKey(Feedback, on_delete=models.PROTECT, related_name="reviews")
+    stands = models.ForeignKey(
+        Feedback,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="The word that stood then: another one when its value was corrected.",
+    )
+    decision = models.CharField(max_length=8, choices=Decision)
+    previous_status = models.CharField(max_length=16, choices=Feedback.Status)
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    reason = models.CharField(max_length=1000)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return f"{self.decision} of {self.feedback_id}"
 
 
 class RememberedAnswer(models.Model):

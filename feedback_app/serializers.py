@@ -6,7 +6,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from feedback_app.models import Feedback, RetrainingRun
+from feedback_app.models import Feedback, FeedbackReview, RetrainingRun
 from models_app.fields import Text
 from models_app.models import Prediction
 from models_app.serializers import SnapshotSerializer, StrictSerializer
@@ -31,6 +31,16 @@ class FeedbackSerializer(serializers.ModelSerializer[Feedback]):
             "id", "status", "reasons", "prediction", "model", "features", "value", "comment",
             "superseded_by", "at",
         )  # fmt: skip
+
+
+class ReviewRequest(StrictSerializer):
+    """A person's decision on a word of feedback."""
+
+    decision = serializers.ChoiceField(FeedbackReview.Decision.choices)
+    value = serializers.JSONField(
+        required=False, help_text="With accept: the right answer, when what was said is wrong."
+    )
+    reason = Text(max_length=1000)
 
 
 class ErrorSerializer(serializers.Serializer[Any]):

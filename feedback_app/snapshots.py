@@ -121,7 +121,7 @@ def _feedback_rows(model: RegisteredModel, up_to: datetime) -> list[Row]:
     """Accepted feedback that fits the schema, oldest first, exact duplicates as one row."""
     schema = model.schema
     accepted = Feedback.objects.filter(
-        registered_model=model, status=Feedback.Status.ACCEPTED, at__lte=up_to
+        registered_model=model, status=Feedback.Status.ACCEPTED, accepted_at__lte=up_to
     ).order_by("at", "pk")
     fitting = [
         word

@@ -50,7 +50,7 @@ def observed(registered_model: RegisteredModel) -> Observed:
 
 
 def feedback_since_last_snapshot(registered_model: RegisteredModel) -> int:
-    """Accepted feedback that came after the newest snapshot's rows were chosen."""
+    """Feedback accepted after the newest snapshot's rows were chosen, whenever it was said."""
     accepted = Feedback.objects.filter(
         registered_model=registered_model, status=Feedback.Status.ACCEPTED
     )
@@ -60,7 +60,7 @@ def feedback_since_last_snapshot(registered_model: RegisteredModel) -> int:
     newest = with_snapshot.order_by("-pk").first()
     # A run takes feedback up to its start; a snapshot that came out as before keeps its age.
     if newest and newest.started_at:
-        accepted = accepted.filter(at__gt=newest.started_at)
+        accepted = accepted.filter(accepted_at__gt=newest.started_at)
     return accepted.count()
 
 

@@ -4,6 +4,11 @@ from feedback_app import feedback_views, pages, views
 
 urlpatterns = [
     path("api/feedback/", feedback_views.FeedbackView.as_view(), name="feedback"),
+    path(
+        "api/feedback/<uuid:pk>/review/",
+        feedback_views.ReviewView.as_view(),
+        name="review-feedback",
+    ),
     path("api/predictions/<uuid:pk>/", views.PredictionView.as_view(), name="prediction"),
     path("api/models/<str:name>/retrain/", views.RetrainView.as_view(), name="retrain"),
     path("api/runs/", views.RunListView.as_view(), name="runs"),

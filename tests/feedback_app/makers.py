@@ -38,7 +38,10 @@ def make_feedback(model: RegisteredModel, **fields: Any) -> Feedback:
         "status": Feedback.Status.ACCEPTED,
         "source": f"user:{Feedback.objects.count()}",
     }
-    return Feedback.objects.create(**{**defaults, **fields})
+    given = {**defaults, **fields}
+    if given["status"] == Feedback.Status.ACCEPTED:
+        given.setdefault("accepted_at", given.get("at", timezone.now()))
+    return Feedback.objects.create(**given)
 
 
 def make_run(model: RegisteredModel, **fields: Any) -> RetrainingRun:

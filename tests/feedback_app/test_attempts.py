@@ -104,7 +104,7 @@ def test_feedback_teaches_what_the_base_data_does_not_hold() -> None:
         Feedback(
             registered_model=model, features={"length": row.length, "width": row.width},
             value=row.kind, status="accepted", source=f"user:{index % 10}",
-            at=at + timedelta(seconds=index),
+            at=at + timedelta(seconds=index), accepted_at=at + timedelta(seconds=index),
         )
         for index, row in enumerate(shrunk.itertuples())
     )  # fmt: skip
