@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from feedback_app import judging, retraining, snapshots
+from feedback_app import judging, registering, retraining, snapshots
+from feedback_app.attempt import Attempt, LeaseLost
 from feedback_app.models import RetrainingRun
 from feedback_app.secrecy import without_secrets
-from models_app import datasets, promotion, training
+from models_app import datasets, learnt, promotion, training
 from models_app.actors import system_user
 from models_app.models import Deployment, ModelVersion, RegisteredModel, TrainingSnapshot
 from models_app.refusals import Refused, Unavailable
@@ -30,32 +29,6 @@ STATUS_OF_VERDICT = {
 }
 # What may go better the next time; anything else would only fail again.
 PASSING = (RegistryAway, Unavailable, DatabaseError, OSError)
-
-
-class LeaseLost(Exception):
-    """The run was cancelled or belongs to another attempt; nothing may be written any more."""
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A claimed run, and the token without which none of its writes counts."""
-
-    run: RetrainingRun
-    token: int
-
-    def write(self, **values: Any) -> None:
-        """Store what was reached. Raises LeaseLost."""
-        held = RetrainingRun.objects.filter(
-            pk=self.run.pk, attempts=self.token, status=Status.RUNNING
-        )
-        if not held.update(**values):
-            raise LeaseLost(f"{self.run}: attempt {self.token} lost its lease")
-        for name, value in values.items():
-            setattr(self.run, name, value)
-
-    def progress(self, step: str, done: int, total: int) -> None:
-        """Say how far the run is. Raises LeaseLost."""
-        self.write(step=step[:64], done=done, total=total)
 
 
 def carry_out(run: RetrainingRun, token: int) -> str:
@@ -112,22 +85,20 @@ def _freeze(attempt: Attempt) -> TrainingSnapshot:
 
 def _train(attempt: Attempt, snapshot: TrainingSnapshot) -> ModelVersion:
     run = attempt.run
-    frozen = snapshots.load(snapshot, champion=_champion(run))
-    version = training.train(
-        run.registered_model,
-        train=frozen.train,
-        unseen=frozen.unseen,
-        snapshot=snapshot,
-        run_id=run.pk,
-        seed=_seed(snapshot),
-        on_progress=attempt.progress,
-    )
-    try:
-        attempt.write(version=version, mlflow_run_id=version.mlflow_run_id)
-    except LeaseLost:
-        ModelVersion.objects.filter(pk=version.pk).update(status=ModelVersion.Status.REJECTED)
-        raise
-    return version
+    key, recipe = str(run.pk), run.registered_model.recipe
+    learned = learnt.kept(key, snapshot_digest=snapshot.digest, recipe=recipe)
+    if learned is None:
+        frozen = snapshots.load(snapshot, champion=_champion(run))
+        learned = training.learn(
+            run.registered_model,
+            train=frozen.train,
+            unseen=frozen.unseen,
+            snapshot=snapshot,
+            seed=_seed(snapshot),
+            on_progress=attempt.progress,
+        )
+        learnt.keep(key, learned)
+    return registering.register(attempt, snapshot, learned)
 
 
 def _judge(attempt: Attempt, version: ModelVersion, snapshot: TrainingSnapshot) -> None:

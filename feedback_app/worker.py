@@ -115,12 +115,13 @@ class Worker:
 
     def _reconcile(self) -> None:
         # Takes seconds to import, which the cluster's first run need not wait for.
+        from feedback_app import registering  # noqa: PLC0415
         from models_app import reconciling  # noqa: PLC0415
 
         while not self._stopping.wait(RECONCILE_LOOK_EVERY):
             try:
                 close_old_connections()
-                reconciling.reconcile_if_due()
+                reconciling.reconcile_if_due(also=registering.close_orphans)
             except Exception:
                 # Whatever MLflow or the database did, the next round may fare better.
                 logger.exception("reconcile failed")

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 FORMAT = 1
 MANIFEST = "manifest.json"
 SMOKE = "smoke.json"
+# Where MLflow keeps a bundle, within the folder of the version.
+FOLDER = "everlearn"
 TOLERANCE = 1e-4
 # The first of the smoke rows are real ones, evenly spread over those that it learnt from.
 BACKGROUND_ROWS = 10
@@ -111,6 +113,13 @@ def stored_files(digest: str) -> dict[str, bytes]:
     named = json.loads(content)["files"]
     files = {name: _read_stored(digest, name, sha) for name, sha in named.items()}
     return {_stored(digest, name): part for name, part in {**files, MANIFEST: content}.items()}
+
+
+def files_of(digest: str) -> dict[str, bytes]:
+    """The verified bytes of each of its files, the manifest too. Raises BundleRefused."""
+    content = _fetch(digest, MANIFEST, digest)
+    named = json.loads(content)["files"]
+    return {MANIFEST: content} | {name: _fetch(digest, name, sha) for name, sha in named.items()}
 
 
 def _open(digest: str, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:

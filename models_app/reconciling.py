@@ -6,6 +6,7 @@ Runs in the worker every few seconds and when somebody asks through `syncing`.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.db.models import F, Q
@@ -43,8 +44,11 @@ def _reconcile_one(model: RegisteredModel) -> None:
         _agree(model, alias, remote.aliases.get(alias.alias))
 
 
-def reconcile_if_due() -> bool:
-    """Reconcile when asked or when the last one is old; False when neither, or another does."""
+def reconcile_if_due(*, also: Callable[[], None] = lambda: None) -> bool:
+    """Reconcile when asked or when the last one is old; False when neither, or another does.
+
+    also: what else is to be done then, as long as MLflow answers.
+    """
     sync, _ = RegistrySync.objects.get_or_create(pk=1)
     now = timezone.now()
     idle = Q(finished_at__gte=F("started_at")) | Q(started_at__lt=now - GIVE_UP)
@@ -55,6 +59,7 @@ def reconcile_if_due() -> bool:
     error = ""
     try:
         reconcile()
+        also()
     except registry.RegistryAway as away:
         error = str(away)
         logger.warning("reconcile: %s", away)

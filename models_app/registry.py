@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -28,7 +33,7 @@ import mlflow
 import mlflow.sklearn
 import requests
 import skops.io
-from mlflow.entities import Metric, Param
+from mlflow.entities import LoggedModelOutput, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from sqlalchemy.exc import SQLAlchemyError
@@ -74,16 +79,13 @@ class RemoteModel:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is logged about one trained estimator. `example`: the first rows, encoded."""
+    """What is logged about one version. `folder`: a zip that `pack` made."""
 
     name: str
-    estimator: Any
-    example: pd.DataFrame
-    answers: Any
+    folder: bytes
     parameters: Mapping[str, object]
     metrics: Mapping[str, float]
     tags: Mapping[str, str] = field(default_factory=dict)
-    requirements: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -121,50 +123,101 @@ def count_models() -> int:
         return len(_client().search_registered_models(max_results=1000))
 
 
-def log_version(entry: Entry) -> Logged:
-    """Log a run with its model and register it as the next version. Raises RegistryAway."""
+def pack(
+    estimator: Any,
+    *,
+    example: pd.DataFrame,
+    requirements: Sequence[str],
+    files: Mapping[str, bytes],
+) -> bytes:
+    """The folder that MLflow keeps of an estimator, with `files` in it too, as a zip.
+
+    Made without MLflow's server, so that what was trained is safe before anything is sent.
+    example: the first rows, encoded.
+    """
+    with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
+        # It warns of its own type hints and of newer pandas, which nobody here can mend.
+        warnings.simplefilter("ignore")
+        folder = Path(place) / "model"
+        mlflow.sklearn.save_model(
+            estimator,
+            folder,
+            signature=infer_signature(example, estimator.predict(example)),
+            input_example=example.head(3),
+            # Guessing the requirements would take twelve seconds.
+            pip_requirements=list(requirements),
+            serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
+            # Only for those who load it through MLflow; we never do (see `runtimes`).
+            skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(estimator)),
+        )
+        for name, content in files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content)
+        return Path(shutil.make_archive(str(folder), "zip", folder)).read_bytes()
+
+
+def log_version(
+    entry: Entry, *, run_id: str, on_run: Callable[[str], None], taken: Container[int]
+) -> Logged:
+    """Log a run with its model and register it as the next version. Raises RegistryAway.
+
+    Whoever is interrupted comes back with the same entry: run_id is the run of the try before
+    ("" for none), on_run is told of a new one, and what is registered already is found again.
+    taken: numbers that name something else here, as MLflow gives them anew once it has lost its
+    own.
+    """
     with _away():
-        run_id = _client().create_run(_experiment(entry.name), tags=dict(entry.tags)).info.run_id
-        try:
-            model = _log_run(entry, run_id)
-            number = _register(entry, run_id, model)
-        except BaseException:
-            _client().set_terminated(run_id, status="FAILED")
-            raise
+        if not run_id:
+            run = _client().create_run(_experiment(entry.name), tags=dict(entry.tags))
+            run_id = run.info.run_id
+            on_run(run_id)
+        number = _registered(entry.name, run_id)
+        if number is None:
+            number = _register(entry, run_id, _log_run(entry, run_id), taken)
         _client().set_terminated(run_id)
         return Logged(run_id, number)
+
+
+def _registered(name: str, run_id: str) -> int | None:
+    asked = f"name='{name}' and run_id='{run_id}'"
+    found = mlflow.search_model_versions(filter_string=asked)
+    return min((int(version.version) for version in found), default=None)
 
 
 def _log_run(entry: Entry, run_id: str) -> Any:
     parameters = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in entry.parameters.items()]
     metrics = [Metric(key, value, 0, 0) for key, value in entry.metrics.items()]
     _client().log_batch(run_id, metrics=metrics, params=parameters)
-    with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
-        # It warns of its own type hints and of newer pandas, which nobody here can mend.
-        warnings.simplefilter("ignore")
-        return mlflow.sklearn.log_model(
-            entry.estimator,
-            name="model",
-            signature=infer_signature(entry.example, entry.answers),
-            input_example=entry.example.head(3),
-            # Guessing the requirements would take twelve seconds.
-            pip_requirements=list(entry.requirements),
-            serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
-            # Only for those who load it through MLflow; we never do (see `runtimes`).
-            skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(entry.estimator)),
-        )
+    model = _client().create_logged_model(
+        _experiment(entry.name),
+        name="model",
+        source_run_id=run_id,
+        params={parameter.key: parameter.value for parameter in parameters},
+    )
+    _client().log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(BytesIO(entry.folder)) as archive:
+            archive.extractall(folder)
+        described = mlflow.models.Model.load(folder)
+        described.run_id, described.model_id = run_id, model.model_id
+        described.save(str(Path(folder) / "MLmodel"))
+        _client().log_model_artifacts(model.model_id, folder)
+    return _client().finalize_logged_model(model.model_id, "READY")
 
 
-def _register(entry: Entry, run_id: str, model: Any) -> int:
+def _register(entry: Entry, run_id: str, model: Any, taken: Container[int]) -> int:
     try:
         _client().create_registered_model(entry.name)
     except MlflowException as error:
         if error.error_code != ALREADY:
             raise
-    version = _client().create_model_version(
-        entry.name, model.model_uri, run_id, tags=dict(entry.tags), model_id=model.model_id
-    )
-    return int(version.version)
+    while True:
+        version = _client().create_model_version(
+            entry.name, model.model_uri, run_id, tags=dict(entry.tags), model_id=model.model_id
+        )
+        if int(version.version) not in taken:
+            return int(version.version)
+        _client().delete_model_version(entry.name, version.version)
 
 
 def _experiment(name: str) -> str:
@@ -211,3 +264,29 @@ def set_tags(name: str, number: int, tags: Mapping[str, str]) -> None:
     with _away():
         for key, value in tags.items():
             _client().set_model_version_tag(name, str(number), key, value)
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that MLflow takes to be under way, with the tags that its maker gave it."""
+
+    mlflow_run_id: str
+    tags: Mapping[str, str]
+
+
+def open_runs(name: str) -> list[OpenRun]:
+    """The runs of model `name` that nobody has ended. Raises RegistryAway."""
+    with _away():
+        experiment = _client().get_experiment_by_name(name)
+        if experiment is None:
+            return []
+        found = _client().search_runs(
+            [experiment.experiment_id], "attributes.status = 'RUNNING'", max_results=200
+        )
+        return [OpenRun(run.info.run_id, dict(run.data.tags)) for run in found]
+
+
+def kill_run(mlflow_run_id: str) -> None:
+    """Mark a run as killed. Raises RegistryAway."""
+    with _away():
+        _client().set_terminated(mlflow_run_id, status="KILLED")

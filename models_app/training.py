@@ -1,6 +1,7 @@
-"""Train one version: fit on frozen rows, bundle, log to MLflow, register, mirror.
+"""Train one version: learn from frozen rows, register with MLflow, mirror; in three steps.
 
-The caller freezes the rows and judges the result; nothing here promotes.
+Learning needs no MLflow and is what takes long, so that what it gave can be kept while MLflow
+is away (see `learnt`). The caller freezes the rows and judges the result; nothing here promotes.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version as installed
 from typing import Any, cast
@@ -21,6 +22,7 @@ from models_app import bundles, conversion, registry
 from models_app.learning import evaluation, selection, tables
 from models_app.learning.schema import Schema
 from models_app.learning.tables import Task
+from models_app.learnt import Learnt
 from models_app.models import ModelVersion, RegisteredModel, RegistryAlias, TrainingSnapshot
 from models_app.promotion import CHALLENGER_ALIAS
 
@@ -31,89 +33,139 @@ WEIGHT = "everlearn_weight"
 PINNED = ("numpy", "pandas", "scikit-learn", "scipy", "skops")
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What learning gave: a bundled estimator, and what is known of it."""
-
-    estimator: Any
-    schema: Schema
-    classes: tuple[str, ...]
-    made: conversion.MadeBundle
-    example: pd.DataFrame
-    parameters: dict[str, Any]
-    metrics: dict[str, float]
-
-
-def train(
+def learn(
     model: RegisteredModel,
     *,
     train: pd.DataFrame,
     unseen: pd.DataFrame,
     snapshot: TrainingSnapshot,
-    run_id: int,
     seed: int,
     on_progress: Progress,
-) -> ModelVersion:
-    """Fit on `train` and return the registered, bundled, mirrored version.
+) -> Learnt:
+    """Fit on `train`, bundle, and return all that registering a version needs.
 
     train, unseen: the schema's features and the target, a row each; `train` may weigh its rows
     in `everlearn_weight`, `unseen` is only measured. Raises ValueError when the rows cannot be
-    learnt from and RegistryAway when MLflow does not answer.
+    learnt from.
     """
-    trained = _learn(model, train, unseen, seed, on_progress)
-    on_progress("registering", 0, 1)
-    logged = registry.log_version(
-        registry.Entry(
-            name=model.name,
-            estimator=trained.estimator,
-            example=trained.example,
-            answers=trained.estimator.predict(trained.example),
-            parameters=trained.parameters,
-            metrics=trained.metrics,
-            tags=_tags(model, snapshot, run_id, trained.made.digest),
-            requirements=tuple(f"{name}=={installed(name)}" for name in PINNED),
-        )
-    )
-    return _mirror(model, snapshot, logged, trained)
-
-
-def _learn(
-    model: RegisteredModel,
-    rows: pd.DataFrame,
-    unseen: pd.DataFrame,
-    seed: int,
-    on_progress: Progress,
-) -> Trained:
-    task, schema = cast("Task", model.task), tables.with_categories(model.schema, rows)
-    frame = tables.encode(rows, schema)
+    task, schema = cast("Task", model.task), tables.with_categories(model.schema, train)
+    frame = tables.encode(train, schema)
     fitted = selection.fit(
         model.estimator,
         frame,
-        tables.targets_of(rows[model.target], task),
+        tables.targets_of(train[model.target], task),
         schema=schema,
         task=task,
         metric=model.metric,
         seed=seed,
-        sample_weight=rows[WEIGHT].to_numpy() if WEIGHT in rows else None,
+        sample_weight=train[WEIGHT].to_numpy() if WEIGHT in train else None,
         on_progress=on_progress,
     )
     on_progress("bundling", 0, 1)
+    learnt = _bundled(model, fitted, train, schema)
+    metrics = _measure(learnt.bundle_digest, model, unseen)
+    if fitted.cross_validated is not None:
+        metrics[f"cross_validated_{model.metric}"] = fitted.cross_validated
+    return replace(
+        learnt,
+        snapshot_digest=snapshot.digest,
+        parameters={"seed": seed, **learnt.parameters},
+        metrics=metrics,
+        folder=_pack(fitted.estimator, frame, learnt.bundle_digest),
+    )
+
+
+def _bundled(
+    model: RegisteredModel, fitted: selection.Fitted, rows: pd.DataFrame, schema: Schema
+) -> Learnt:
     classes = tuple(str(one) for one in getattr(fitted.estimator, "classes_", ()))
     made = conversion.make_bundle(
         fitted.estimator,
         name=model.name,
         schema=schema,
-        task=task,
+        task=model.task,
         classes=classes,
         instances=tables.instances_of(rows, schema),
     )
-    metrics = _measure(made.digest, model, unseen)
-    if fitted.cross_validated is not None:
-        metrics[f"cross_validated_{model.metric}"] = fitted.cross_validated
-    parameters = {"estimator": fitted.name, "seed": seed, "rows": len(rows), **fitted.parameters}
-    return Trained(
-        fitted.estimator, schema, classes, made, frame.head(EXAMPLE_ROWS), parameters, metrics
+    return Learnt(
+        recipe=model.recipe,
+        code_revision=code_revision(),
+        features=schema.to_json(),
+        classes=list(classes),
+        bundle_digest=made.digest,
+        runtime=made.runtime,
+        parameters={"estimator": fitted.name, "rows": len(rows), **fitted.parameters},
     )
+
+
+def _pack(estimator: Any, frame: pd.DataFrame, digest: str) -> bytes:
+    """What MLflow gets: its own form of the estimator, and the bundle that serves."""
+    return registry.pack(
+        estimator,
+        example=frame.head(EXAMPLE_ROWS),
+        requirements=[f"{name}=={installed(name)}" for name in PINNED],
+        files={f"{bundles.FOLDER}/{name}": part for name, part in bundles.files_of(digest).items()},
+    )
+
+
+def register(
+    model: RegisteredModel,
+    learnt: Learnt,
+    *,
+    tags: Mapping[str, str],
+    mlflow_run_id: str,
+    on_run: Callable[[str], None],
+) -> registry.Logged:
+    """Have MLflow register what was learnt; may be called again, with the run told to `on_run`.
+
+    tags: beside those that say what was learnt from what. Raises RegistryAway.
+    """
+    others = model.versions.exclude(mlflow_run_id="").exclude(mlflow_run_id=mlflow_run_id)
+    return registry.log_version(
+        registry.Entry(
+            name=model.name,
+            folder=learnt.folder,
+            parameters=learnt.parameters,
+            metrics=learnt.metrics,
+            tags={
+                "everlearn.snapshot_digest": learnt.snapshot_digest,
+                "everlearn.bundle_digest": learnt.bundle_digest,
+                "everlearn.code_revision": learnt.code_revision,
+                "everlearn.recipe": learnt.recipe,
+                **tags,
+            },
+        ),
+        run_id=mlflow_run_id,
+        on_run=on_run,
+        taken=frozenset(others.values_list("number", flat=True)),
+    )
+
+
+def mirror(
+    model: RegisteredModel, snapshot: TrainingSnapshot, logged: registry.Logged, learnt: Learnt
+) -> ModelVersion:
+    """The version's row, which a reconcile may have begun since MLflow has it."""
+    version, _ = ModelVersion.objects.update_or_create(
+        registered_model=model,
+        number=logged.number,
+        defaults={
+            "mlflow_run_id": logged.mlflow_run_id,
+            "snapshot": snapshot,
+            "code_revision": learnt.code_revision,
+            "recipe": learnt.recipe,
+            "features": learnt.features,
+            "classes": learnt.classes,
+            "parameters": learnt.parameters,
+            "metrics": learnt.metrics,
+            "runtime": learnt.runtime,
+            "bundle_digest": learnt.bundle_digest,
+            "unservable_because": "",
+        },
+    )
+    RegistryAlias.objects.update_or_create(
+        registered_model=model, alias=CHALLENGER_ALIAS, defaults={"number": version.number}
+    )
+    return version
 
 
 def _measure(digest: str, model: RegisteredModel, unseen: pd.DataFrame) -> dict[str, float]:
@@ -125,48 +177,6 @@ def _measure(digest: str, model: RegisteredModel, unseen: pd.DataFrame) -> dict[
     targets = tables.targets_of(unseen[model.target], task)
     metrics = evaluation.report(targets, answers, task)
     return metrics | {model.metric: evaluation.score(model.metric, targets, answers)}
-
-
-def _tags(
-    model: RegisteredModel, snapshot: TrainingSnapshot, run_id: int, digest: str
-) -> dict[str, str]:
-    return {
-        "everlearn.run": str(run_id),
-        "everlearn.snapshot_digest": snapshot.digest,
-        "everlearn.bundle_digest": digest,
-        "everlearn.code_revision": code_revision(),
-        "everlearn.recipe": model.recipe,
-    }
-
-
-def _mirror(
-    model: RegisteredModel,
-    snapshot: TrainingSnapshot,
-    logged: registry.Logged,
-    trained: Trained,
-) -> ModelVersion:
-    """The version's row, which a reconcile may have begun since MLflow has it."""
-    version, _ = ModelVersion.objects.update_or_create(
-        registered_model=model,
-        number=logged.number,
-        defaults={
-            "mlflow_run_id": logged.mlflow_run_id,
-            "snapshot": snapshot,
-            "code_revision": code_revision(),
-            "recipe": model.recipe,
-            "features": trained.schema.to_json(),
-            "classes": list(trained.classes),
-            "parameters": trained.parameters,
-            "metrics": trained.metrics,
-            "runtime": trained.made.runtime,
-            "bundle_digest": trained.made.digest,
-            "unservable_because": "",
-        },
-    )
-    RegistryAlias.objects.update_or_create(
-        registered_model=model, alias=CHALLENGER_ALIAS, defaults={"number": version.number}
-    )
-    return version
 
 
 @cache

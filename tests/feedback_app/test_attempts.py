@@ -11,7 +11,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from feedback_app import retraining
-from feedback_app.attempts import Attempt, LeaseLost, carry_out
+from feedback_app.attempt import Attempt, LeaseLost
+from feedback_app.attempts import carry_out
 from feedback_app.models import Feedback, RetrainingRun
 from models_app.learning.tables import infer_schema
 from models_app.models import Deployment, ModelVersion, RegisteredModel

@@ -10,8 +10,12 @@ import pandas as pd
 import pytest
 from django.conf import LazySettings
 from django.conf import settings as configured
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 
 from models_app import bundles, reconciling, registry, training
+from models_app import learnt as keeping
+from models_app.learnt import Learnt
 from models_app.models import ModelVersion, RegisteredModel, TrainingSnapshot
 from tests.factories import LONG, SHORT, leaves, make_model
 
@@ -32,11 +36,20 @@ def train(model: RegisteredModel, rows: pd.DataFrame | None = None, **options: A
         "train": leaves() if rows is None else rows,
         "unseen": leaves(seed=1),
         "snapshot": snapshot,
-        "run_id": 7,
         "seed": 3,
         "on_progress": lambda step, done, total: None,
     }
-    return training.train(model, **{**arguments, **options})
+    learnt = training.learn(model, **{**arguments, **options})
+    logged = register(model, learnt)
+    return training.mirror(model, snapshot, logged, learnt)
+
+
+def register(
+    model: RegisteredModel, learnt: Learnt, *, run: str = "", told: list[str] | None = None
+) -> registry.Logged:
+    told = [] if told is None else told
+    tags = {"everlearn.run": "7"}
+    return training.register(model, learnt, tags=tags, mlflow_run_id=run, on_run=told.append)
 
 
 def test_a_version_can_answer_and_says_where_it_comes_from(model: RegisteredModel) -> None:
@@ -119,3 +132,53 @@ def test_rows_of_one_class_are_nothing_to_learn_from(model: RegisteredModel) -> 
         train(model, rows[rows["kind"] == "oak"])
 
     assert not ModelVersion.objects.exists()
+
+
+def test_whoever_comes_back_finds_what_was_registered(model: RegisteredModel) -> None:
+    version, told = train(model), list[str]()
+    assert version.snapshot
+    learnt = training.learn(
+        model, train=leaves(), unseen=leaves(seed=1), snapshot=version.snapshot, seed=3,
+        on_progress=lambda step, done, total: None,
+    )  # fmt: skip
+
+    again = register(model, learnt, run=version.mlflow_run_id, told=told)
+    other = register(model, learnt, told=told)
+
+    assert (again.mlflow_run_id, again.number) == (version.mlflow_run_id, version.number)
+    assert (told, other.number) == ([other.mlflow_run_id], version.number + 1)
+
+
+def test_a_registry_that_counts_from_one_again_takes_no_versions_name(
+    model: RegisteredModel,
+) -> None:
+    first, second = train(model), train(model)
+    client = mlflow.MlflowClient(configured.MLFLOW_TRACKING_URI)
+    client.delete_registered_model(model.name)
+
+    third = train(model)
+
+    assert [first.number, second.number, third.number] == [1, 2, 3]
+    assert model.versions.count() == 3
+    found = client.search_model_versions(f"name='{model.name}'")
+    assert [(int(one.version), one.run_id) for one in found] == [(3, third.mlflow_run_id)]
+
+
+def test_what_was_learnt_is_kept_whole_or_not_at_all(model: RegisteredModel) -> None:
+    version = train(model)
+    assert version.snapshot
+    learnt = training.learn(
+        model, train=leaves(), unseen=leaves(), snapshot=version.snapshot, seed=3,
+        on_progress=lambda step, done, total: None,
+    )  # fmt: skip
+    keeping.keep("7", learnt)
+    same = {"snapshot_digest": version.snapshot.digest, "recipe": model.recipe}
+
+    assert keeping.kept("7", **same) == learnt
+    assert keeping.kept("8", **same) is None
+    assert keeping.kept("7", **{**same, "recipe": "another"}) is None
+    default_storage.delete("learnt/7/folder.zip")
+    default_storage.save("learnt/7/folder.zip", ContentFile(learnt.folder[:-1]))
+    assert keeping.kept("7", **same) is None
+    keeping.forget("7")
+    assert not default_storage.exists("learnt/7/learnt.json")
