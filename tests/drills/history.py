@@ -60,10 +60,11 @@ class History:
             return iter(list(self._exchanges))
 
     def answered_since(self, moment: float) -> bool:
-        """Whether a prediction that was asked for after `moment` was given."""
-        return any(
-            one.kind == "predict" and one.status == 200 and one.sent > moment for one in self
-        )
+        """Whether a prediction that was asked for after `moment` (since 1970) was given."""
+        return any(one.status == 200 for one in self.predictions_since(moment))
+
+    def predictions_since(self, moment: float) -> list[Exchange]:
+        return [one for one in self if one.kind == "predict" and one.sent > moment]
 
 
 class Clients:

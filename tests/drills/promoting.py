@@ -1,0 +1,55 @@
+"""Promote within an instance, past its doors: `python -m tests.drills.promoting MODEL TIMES`.
+
+The model's two versions take turns; the second, made when there is none yet, takes each oak for
+an elm. A model that has nothing yet is given its first version.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+if TYPE_CHECKING:
+    # Needs Django set up, which the process that promotes does itself.
+    from tests.instance import Instance
+
+EVERY = 0.15
+
+
+def promote(instance: Instance, model: str, *, times: int) -> None:
+    """Move what serves so many times, a few times a second."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.drills.promoting", model, str(times)],
+        cwd=settings.BASE_DIR, env=instance.environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def _promote(name: str, times: int) -> None:
+    import django
+
+    django.setup()
+    from models_app import promotion
+    from models_app.actors import system_user
+    from models_app.models import Deployment, RegisteredModel
+    from tests.factories import make_version
+
+    model = RegisteredModel.objects.get(name=name)
+    while model.versions.count() < 2:
+        make_version(model, turned=model.versions.exists())
+    actor = system_user("cli")
+    for _ in range(times):
+        model.refresh_from_db()
+        version = next(one for one in model.versions.order_by("number") if one != model.champion)
+        promotion.promote(
+            version, actor=actor, door=Deployment.Door.CLI, reason="a drill", override=True
+        )
+        time.sleep(EVERY)
+
+
+if __name__ == "__main__":
+    _promote(sys.argv[1], int(sys.argv[2]))
