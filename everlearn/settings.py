@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 import django_stubs_ext
 from csp.constants import NONE, SELF
 from django.http.request import split_domain_port
-from environ import Env
 
 from everlearn import configuration as _configuration
 from everlearn import safety, theme
+from everlearn.caching import cache as _cache
 from everlearn.databases import database as _database
 
 # Lets classes such as ModelAdmin take type arguments at run time.
@@ -99,7 +99,7 @@ TEMPLATES = [
 
 DATABASES = {"default": _database(_given)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": dict(Env.cache_url_config(_given.cache_url))}
+CACHES = {"default": _cache(_given.cache_url)}
 
 STORAGES = {
     "default": {

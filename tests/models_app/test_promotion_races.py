@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -69,8 +70,7 @@ def test_of_two_promotions_at_once_one_happens_and_the_other_is_told(
     for generation in range(1, ROUNDS + 1):
         mine, yours = make_version(model), make_version(model, turned=True)
         answers = at_once(
-            lambda mine=mine, now=generation: over_api(api, mine, now),
-            lambda yours=yours, now=generation: in_admin(manager, yours, now),
+            partial(over_api, api, mine, generation), partial(in_admin, manager, yours, generation)
         )
 
         assert sorted(answers) == [(200, generation + 1), (409, generation + 1)]
