@@ -19,6 +19,8 @@ from feedback_app.lifeline import tied
 
 # All must be over within ten seconds; supervisord itself allows its programs six.
 STOP_SECONDS = 9.0
+# Is there while a restore exchanges the parts of a home.
+UNFINISHED_RESTORE = "restoring"
 CONFIGURATION = Path(__file__).parent.parent / "supervisord.conf"
 
 
@@ -40,8 +42,11 @@ def refuse_busy_port(port: int) -> None:
 
 
 @contextmanager
-def sole_instance(home: Path) -> Iterator[None]:
-    """Hold the lock of `home`; two supervisors over one database would train twice."""
+def sole_instance(home: Path, *, restoring: bool = False) -> Iterator[None]:
+    """Hold the lock of `home`; two supervisors over one database would train twice.
+
+    Raises Busy when another holds it, and when a restore into `home` was interrupted.
+    """
     with (home / "up.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,6 +54,8 @@ def sole_instance(home: Path) -> Iterator[None]:
             raise Busy(
                 f"EverLearn already runs in {home}: set EVERLEARN_HOME to another."
             ) from error
+        if not restoring and (home / UNFINISHED_RESTORE).exists():
+            raise Busy(f"A restore into {home} was interrupted: run manage.py restore again.")
         yield
 
 

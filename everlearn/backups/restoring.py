@@ -1,0 +1,149 @@
+"""Put a backup in the place of what EVERLEARN_HOME and the database hold.
+
+All is extracted and verified before anything is touched. Then each part is exchanged by a
+rename; a mark in the home keeps EverLearn from starting on a half that a kill left behind.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.core.management import call_command
+from django.db import DatabaseError, connection, connections
+from django.utils import timezone
+
+from everlearn.backups import dumps
+from everlearn.backups.archiving import OPENED, embedded_mlflow, opened
+from everlearn.backups.verifying import (
+    ARTIFACTS,
+    DATABASE,
+    KEY_FILE,
+    MLFLOW_FILE,
+    STORAGE,
+    BackupRefused,
+)
+from everlearn.supervising import UNFINISHED_RESTORE, sole_instance
+from models_app.following import ALIVE_WITHIN
+from models_app.models import RegisteredModel, WebProcess
+
+# Where MLflow wrote down, as file:// addresses, in which home its artefacts are.
+ARTIFACT_ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+SQLITE_PARTS = ("", "-wal", "-shm")
+
+
+def restore(backup: Path, *, force: bool) -> dict[str, Any]:
+    """Have all be as it was when `backup` was made, and return its manifest.
+
+    force: replace what is there. Raises BackupRefused and Busy, and then nothing was touched.
+    """
+    home = settings.EVERLEARN_HOME
+    with sole_instance(home, restoring=True):
+        _refuse_live_processes()
+        unfinished = home / UNFINISHED_RESTORE
+        if not force and not unfinished.exists() and (found := _in_the_way()):
+            raise BackupRefused("not_empty", f"{found}; add --force to replace what is there")
+        for left in home.glob(f"{OPENED}*"):  # by one that was killed
+            shutil.rmtree(left)
+        with opened(backup, beside=home) as (folder, manifest):
+            _refuse_other_vendor(manifest)
+            unfinished.touch()
+            _put_in_place(folder, manifest)
+            unfinished.unlink()
+    return manifest
+
+
+def _refuse_live_processes() -> None:
+    """Web processes that no supervisor of this home keeps, in a container say."""
+    with suppress(DatabaseError):
+        alive = WebProcess.objects.filter(seen_at__gt=timezone.now() - ALIVE_WITHIN).first()
+        if alive is not None:
+            age = (timezone.now() - alive.seen_at) / timedelta(seconds=1)
+            detail = f"web process {alive} was alive {age:.0f} s ago: stop it first"
+            raise BackupRefused("running", detail)
+
+
+def _in_the_way() -> str:
+    """What a restore would replace; "" when nothing."""
+    with suppress(DatabaseError):
+        if count := RegisteredModel.objects.count():
+            return f"the database holds {count} models"
+    for place in (_storage(), settings.EVERLEARN_HOME / ARTIFACTS):
+        if place.exists() and any(path.is_file() for path in place.rglob("*")):
+            return f"{place} is not empty"
+    return ""
+
+
+def _refuse_other_vendor(manifest: Mapping[str, Any]) -> None:
+    made = manifest["database"]["vendor"]
+    if made != connection.vendor:
+        detail = f"it is of {made}, and DATABASE_URL names {connection.vendor}"
+        raise BackupRefused("other_database", detail)
+
+
+def _put_in_place(folder: Path, manifest: Mapping[str, Any]) -> None:
+    home, mlflow = settings.EVERLEARN_HOME, embedded_mlflow()
+    connections.close_all()
+    if manifest["mlflow"]["embedded"] and mlflow is not None:
+        _move_artifacts(folder / MLFLOW_FILE, manifest["home"])
+        _exchange_sqlite(folder / MLFLOW_FILE, mlflow)
+        _exchange_folder(folder / ARTIFACTS, home / ARTIFACTS)
+    _exchange_folder(folder / STORAGE, _storage())
+    shutil.rmtree(home / "cache", ignore_errors=True)
+    if connection.vendor == "sqlite":
+        _exchange_sqlite(
+            folder / DATABASE / dumps.SQLITE_FILE, Path(settings.DATABASES["default"]["NAME"])
+        )
+        call_command("migrate", interactive=False, verbosity=0)
+    else:
+        dumps.load_tables(dumps.Dump(folder / DATABASE))
+    (folder / KEY_FILE).chmod(0o600)
+    (folder / KEY_FILE).replace(home / KEY_FILE)
+
+
+def _storage() -> Path:
+    return Path(default_storage.path(""))
+
+
+def _exchange_folder(new: Path, old: Path) -> None:
+    """Have `new` in the place of `old`; a backup without such files leaves none."""
+    gone = old.with_name(f"{old.name}.replaced")
+    shutil.rmtree(gone, ignore_errors=True)
+    if old.exists():
+        old.rename(gone)
+    if new.exists():
+        new.rename(old)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _exchange_sqlite(new: Path, old: Path) -> None:
+    # The write-ahead log belongs to the file that goes, and would be played into the new one.
+    for part in SQLITE_PARTS[::-1]:
+        old.with_name(f"{old.name}{part}").unlink(missing_ok=True)
+    old.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(new, old)
+
+
+def _move_artifacts(mlflow: Path, old_home: str) -> None:
+    """Correct the addresses in MLflow's database, should this be another home."""
+    old, new = (Path(home).as_uri() + "/" for home in (old_home, settings.EVERLEARN_HOME))
+    with closing(sqlite3.connect(mlflow)) as database, database:
+        for table, column in ARTIFACT_ADDRESSES:
+            database.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608 - ours
+                f"WHERE substr({column}, 1, ?) = ?",
+                (new, len(old) + 1, len(old), old),
+            )

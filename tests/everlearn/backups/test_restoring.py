@@ -1,0 +1,111 @@
+"""restoring.py, and the whole of archiving.py and dumps.py on both databases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from everlearn.supervising import UNFINISHED_RESTORE, sole_instance
+from tests import databases
+from tests.everlearn.backups.home import ASKED, ask, fill, manage
+
+
+@pytest.mark.parametrize("kind", databases.KINDS)
+def test_a_home_is_as_it_was_after_a_restore(kind: str, tmp_path: Path) -> None:
+    """O1, without the load."""
+    first, second, backup = tmp_path / "first", tmp_path / "second", tmp_path / "backup"
+    with databases.fresh(kind) as old, databases.fresh(kind) as new:
+        fill(first, **old)
+        was = ask(first, ASKED, **old)
+        made = manage(first, "backup", str(backup), **old)
+        assert made.returncode == 0, made.stderr
+        assert "7 predictions" in made.stdout
+        assert manage(first, "backup", "--verify", str(backup), **old).returncode == 0
+        second.mkdir()
+        manage(second, "migrate", "-v0", **new)
+
+        restored = manage(second, "restore", str(backup), **new)
+
+        assert restored.returncode == 0, restored.stderr
+        assert ask(second, ASKED, **new) == was
+        assert was.strip().endswith("True")
+        for name in ("secret_key", "mlflow.db"):
+            assert (second / name).exists()
+        assert (second / "secret_key").read_text() == (first / "secret_key").read_text()
+        assert _files(second / "storage") == _files(first / "storage")
+        assert _files(second, "*opened-*") == _files(second, "*replaced") == []
+
+        refused = manage(second, "restore", str(backup), **new)
+        assert (refused.returncode, "not_empty" in refused.stderr) == (1, True)
+        ask(second, "from models_app.models import *; Prediction.objects.all().delete()", **new)
+        assert manage(second, "restore", str(backup), "--force", **new).returncode == 0
+        assert ask(second, ASKED, **new) == was
+
+
+def _files(folder: Path, pattern: str = "*") -> list[tuple[str, bytes]]:
+    found = [path for path in sorted(folder.rglob(pattern)) if path.is_file()]
+    return [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in found]
+
+
+@pytest.fixture(scope="module")
+def backup(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("backed-up")
+    fill(home)
+    assert manage(home, "backup", str(home / "backup")).returncode == 0
+    return home / "backup"
+
+
+def test_nothing_is_restored_under_a_running_instance(backup: Path, tmp_path: Path) -> None:
+    with sole_instance(tmp_path):
+        refused = manage(tmp_path, "restore", str(backup), "--force")
+
+    assert refused.returncode == 1
+    assert "already runs" in refused.stderr
+    assert not (tmp_path / "storage").exists()
+
+
+def test_nothing_is_restored_under_a_web_process_without_a_supervisor(backup: Path) -> None:
+    alive = "from models_app.models import *; WebProcess.objects.create(host='a', pid=1)"
+    ask(backup.parent, alive)
+
+    refused = manage(backup.parent, "restore", str(backup), "--force")
+
+    assert refused.returncode == 1
+    assert "running: web process a:1" in refused.stderr
+
+
+def test_nothing_starts_on_half_a_restore_and_another_completes_it(
+    backup: Path, tmp_path: Path
+) -> None:
+    (tmp_path / UNFINISHED_RESTORE).touch()
+
+    started = manage(tmp_path, "up")
+    restored = manage(tmp_path, "restore", str(backup))
+
+    assert started.returncode == 1
+    assert "run manage.py restore again" in started.stderr
+    assert restored.returncode == 0
+    assert not (tmp_path / UNFINISHED_RESTORE).exists()
+    with sole_instance(tmp_path):
+        pass
+
+
+def test_a_backup_of_another_kind_of_database_is_refused(backup: Path, tmp_path: Path) -> None:
+    with databases.fresh("postgres") as url:
+        refused = manage(tmp_path, "restore", str(backup), **url)
+
+    assert refused.returncode == 1
+    assert "other_database: it is of sqlite" in refused.stderr
+
+
+def test_a_backup_that_is_not_whole_touches_nothing(backup: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    cut.write_bytes(backup.read_bytes()[:-9])
+    home = tmp_path / "home"
+
+    refused = manage(home, "restore", str(cut))
+
+    assert refused.returncode == 1
+    assert "truncated" in refused.stderr
+    assert {path.name for path in home.iterdir()} <= {"secret_key", "up.lock", "db.sqlite3"}
