@@ -18,6 +18,7 @@ MIB = 2**20
 LIMITS: tuple[tuple[str, int], ...] = (
     ("(/api)?/feedback/?", 10 * MIB),
     ("/admin/.*", 100 * MIB),
+    ("/api/models/[^/]*/predict-batch/?", 100 * MIB),
     (".*", MIB),
 )
 HELD_IN_MEMORY = 10 * MIB

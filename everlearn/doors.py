@@ -36,6 +36,10 @@ ROUTES: dict[str, dict[str, Door]] = {
     "predict": {"POST": Door("predict", public=True)},
     "default-predict": {"POST": Door("predict", public=True)},
     "preview": {"POST": Door("read")},
+    "predict-batch": {"POST": Door("predict")},
+    "job": {"GET": Door(OWN)},
+    "job-result": {"GET": Door(OWN)},
+    "cancel-job": {"POST": Door(OWN)},
     "prediction": {"GET": Door(OWN)},
     # What comes back
     "feedback": {"GET": Door(OWN), "POST": Door("feedback", public=True)},

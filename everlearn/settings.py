@@ -193,7 +193,7 @@ Q_CLUSTER = {
     "name": "everlearn",
     "orm": "default",
     "broker_class": "feedback_app.broker.VettingBroker",
-    "workers": EVERLEARN_CONCURRENT_RUNS + 1,  # one is left for the pulse
+    "workers": EVERLEARN_CONCURRENT_RUNS + 2,  # one is for batches, one left for the pulse
     "timeout": EVERLEARN_RUN_TIMEOUT + 300,
     "retry": EVERLEARN_RUN_TIMEOUT + 600,
     "max_attempts": 3,

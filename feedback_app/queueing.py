@@ -15,13 +15,16 @@ from django_q.tasks import async_task
 logger = logging.getLogger(__name__)
 
 EXECUTE = "feedback_app.tasks.execute_retraining"
+EXECUTE_BATCH = "feedback_app.tasks.execute_batch"
 PULSE = "feedback_app.tasks.pulse"
 # Nothing else is carried out, whatever a message names (see `broker`).
-TASKS = frozenset({EXECUTE, PULSE})
+TASKS = frozenset({EXECUTE, EXECUTE_BATCH, PULSE})
 
 # A run that ends itself at its time limit must not be interrupted by the queue first.
 OVERTIME = 60
 PULSE_TIMEOUT = 30
+# A batch works for half a minute at a time, and then to the end of what it is at.
+BATCH_TIMEOUT = 600
 
 
 def wake(run_id: int) -> None:
@@ -32,6 +35,19 @@ def wake(run_id: int) -> None:
         task_name=f"run-{run_id}",
         group="retraining",
         timeout=settings.EVERLEARN_RUN_TIMEOUT + OVERTIME,
+        ack_failure=True,
+    )
+
+
+def wake_batch(job_id: str) -> None:
+    """Have a worker look at a batch, now."""
+    async_task(
+        EXECUTE_BATCH,
+        job_id,
+        task_name=f"batch-{job_id}",
+        group="batch",
+        timeout=BATCH_TIMEOUT,
+        save=False,
         ack_failure=True,
     )
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from feedback_app import heartbeat, idempotency, queueing, retraining, training_process, triggering
+from feedback_app import (
+    batches,
+    heartbeat,
+    idempotency,
+    queueing,
+    retraining,
+    training_process,
+    triggering,
+)
 from models_app import neighbours
 
 
@@ -16,6 +24,16 @@ def execute_retraining(run_id: int) -> str:
     return f"{run}: {run.status}"
 
 
+def execute_batch(job_id: str) -> str:
+    """Work on a batch for its turn, then have the next one looked at. Safe to deliver twice."""
+    job = batches.claim(job_id)
+    if job is None:
+        return f"batch {job_id} is not free, or another is worked on"
+    done = batches.carry_out(job)
+    _wake_next_batch()
+    return done
+
+
 def pulse() -> str:
     """Ask for the runs that are due and wake those that wait. Safe to deliver twice."""
     heartbeat.beat()
@@ -23,8 +41,16 @@ def pulse() -> str:
     queueing.drop_schedules()
     idempotency.purge()
     retraining.fail_spent_runs()
+    batches.fail_spent()
+    batches.purge()
+    _wake_next_batch()
     due = triggering.request_due_runs()
     waiting = retraining.runs_to_wake()
     for run_id in waiting:
         queueing.wake(run_id)
     return f"{len(due)} due, {len(waiting)} woken"
+
+
+def _wake_next_batch() -> None:
+    if job := batches.next_job():
+        queueing.wake_batch(str(job.pk))

@@ -1,8 +1,16 @@
 from django.urls import path
 
-from feedback_app import feedback_views, pages, views
+from feedback_app import batch_views, feedback_views, pages, views
 
 urlpatterns = [
+    path(
+        "api/models/<str:name>/predict-batch/",
+        batch_views.PredictBatchView.as_view(),
+        name="predict-batch",
+    ),
+    path("api/jobs/<uuid:pk>/", batch_views.JobView.as_view(), name="job"),
+    path("api/jobs/<uuid:pk>/result/", batch_views.JobResultView.as_view(), name="job-result"),
+    path("api/jobs/<uuid:pk>/cancel/", batch_views.CancelJobView.as_view(), name="cancel-job"),
     path("api/feedback/", feedback_views.FeedbackView.as_view(), name="feedback"),
     path(
         "api/feedback/<uuid:pk>/review/",

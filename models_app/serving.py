@@ -7,7 +7,7 @@ An answer that was given is in the log, so the rows are committed before `predic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.utils import timezone
 
 from models_app import following, previewing, storing
@@ -38,6 +39,7 @@ MAX_INSTANCES = 1000
 MAX_EXPLAINED_ROWS = 20_000
 
 JsonObject = dict[str, Any]
+Keep = Callable[[list[JsonObject]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,16 @@ def preview(
     )
 
 
+def predict_rows(
+    served: Served, instances: Sequence[object], *, client: User, keep: Keep
+) -> Answered:
+    """The same with what once served, for files of rows that are answered by one version.
+
+    keep: called with the predictions, within the transaction that logs them.
+    """
+    return _answer(served, instances, client=client, subject="", explain=False, keep=keep)
+
+
 def _answer(
     served: Served,
     instances: Sequence[object],
@@ -111,6 +123,7 @@ def _answer(
     subject: str,
     explain: bool,
     is_preview: bool = False,
+    keep: Keep | None = None,
 ) -> Answered:
     if served.bundle is None:
         raise NotReady(
@@ -128,7 +141,14 @@ def _answer(
     if explain:
         _explain(bundle, columns, answers, predictions)
     asked_by = {"client": client, "subject": subject, "preview": is_preview}
-    _log(served, checked, predictions, asked_by)
+    rows = _rows(served, checked, predictions, asked_by)
+    with storing.writing():
+        if keep is None:
+            Prediction.objects.bulk_create(rows)
+        else:
+            with transaction.atomic():
+                Prediction.objects.bulk_create(rows)
+                keep(predictions)
     return Answered(served.name, served.number, served.generation, predictions)
 
 
@@ -195,14 +215,14 @@ def _predictions(answers: Answers) -> list[JsonObject]:
     ]
 
 
-def _log(
+def _rows(
     served: Served,
     instances: Sequence[JsonObject],
     predictions: Sequence[JsonObject],
     asked_by: JsonObject,
-) -> None:
+) -> list[Prediction]:
     at = timezone.now()
-    rows = [
+    return [
         Prediction(
             id=prediction["id"],
             registered_model_id=served.model_id,
@@ -216,5 +236,3 @@ def _log(
         )
         for instance, prediction in zip(instances, predictions, strict=True)
     ]
-    with storing.writing():
-        Prediction.objects.bulk_create(rows)

@@ -1,0 +1,135 @@
+"""Files of rows to predict, and the jobs that do it."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+from uuid import UUID
+
+from django.http import StreamingHttpResponse
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from feedback_app import batches
+from feedback_app.models import BatchJob
+from models_app import serving
+from models_app.refusals import NotFound
+from models_app.views import ActorRequest
+
+Format = BatchJob.Format
+MEDIA_TYPES = {Format.CSV: "text/csv", Format.NDJSON: "application/x-ndjson"}
+FORMAT_OF = {media_type: form for form, media_type in MEDIA_TYPES.items()}
+FILE = dict.fromkeys(FORMAT_OF, OpenApiTypes.BINARY)
+
+
+class JobStartedSerializer(serializers.Serializer[BatchJob]):
+    job = serializers.UUIDField(source="id")
+    status = serializers.ChoiceField(BatchJob.Status.choices)
+
+
+class JobProgressSerializer(serializers.Serializer[BatchJob]):
+    done = serializers.IntegerField()
+    total = serializers.IntegerField(help_text="0 until the rows were counted.")
+
+
+class JobSerializer(serializers.ModelSerializer[BatchJob]):
+    model = serializers.CharField(source="registered_model.name")
+    version = serializers.IntegerField(source="version.number")
+    progress = JobProgressSerializer(source="*")
+    result = serializers.SerializerMethodField()
+
+    class Meta:
+        model = BatchJob
+        fields = (
+            "id", "model", "version", "generation", "status", "progress", "result", "error",
+            "created_at", "started_at", "ended_at",
+        )  # fmt: skip
+
+    def get_result(self, job: BatchJob) -> str | None:
+        ready = job.status == BatchJob.Status.SUCCEEDED and job.input
+        return reverse("job-result", args=[job.pk]) if ready else None
+
+
+class FileView(APIView):
+    """Takes or gives files, whatever the client accepts; its errors are JSON."""
+
+    def perform_content_negotiation(
+        self, request: Request, force: bool = False
+    ) -> tuple[BaseRenderer, str]:
+        return JSONRenderer(), JSONRenderer.media_type
+
+
+class PredictBatchView(FileView):
+    """Predict a CSV or NDJSON file of up to 100 MiB in the background.
+
+    The version that serves now answers every row. A row that is wrong is answered with its
+    error, in its place.
+    """
+
+    @extend_schema(request=FILE, responses={202: JobStartedSerializer})
+    def post(self, request: ActorRequest, name: str) -> Response:
+        form = FORMAT_OF.get((request.content_type or "").partition(";")[0].strip().lower())
+        if form is None:
+            raise UnsupportedMediaType(request.content_type or "")
+        stream: Any = request.stream or io.BytesIO()
+        job = batches.submit(serving.registered(name), stream, form=form, actor=request.user)
+        return Response(
+            JobStartedSerializer(job).data,
+            status=202,
+            headers={"Location": reverse("job", args=[job.pk])},
+        )
+
+
+class JobView(APIView):
+    """A batch job: its requester's own, or anybody's for readers."""
+
+    @extend_schema(responses=JobSerializer)
+    def get(self, request: ActorRequest, pk: UUID) -> Response:
+        return Response(JobSerializer(find_job(pk, request)).data)
+
+
+class JobResultView(FileView):
+    """The answers, one a row in the order of the rows, in the format that was sent.
+
+    CSV has the columns `id`, `value`, `probability_<class>` for each class, and `error`.
+    """
+
+    @extend_schema(
+        responses={
+            (200, media_type): OpenApiResponse(OpenApiTypes.BINARY) for media_type in FORMAT_OF
+        }
+    )
+    def get(self, request: ActorRequest, pk: UUID) -> StreamingHttpResponse:
+        job = find_job(pk, request)
+        file_name = f"{job.registered_model.name}-{job.pk}.{job.format}"
+        return StreamingHttpResponse(
+            batches.result_of(job),
+            content_type=f"{MEDIA_TYPES[Format(job.format)]}; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{file_name}"'},
+        )
+
+
+class CancelJobView(APIView):
+    @extend_schema(request=None, responses=JobSerializer)
+    def post(self, request: ActorRequest, pk: UUID) -> Response:
+        return Response(
+            JobSerializer(batches.cancel(find_job(pk, request), actor=request.user)).data
+        )
+
+
+def find_job(pk: UUID, request: ActorRequest) -> BatchJob:
+    """The job of that id that the one who asks may see. Raises NotFound."""
+    jobs = BatchJob.objects.select_related("registered_model", "version")
+    if not request.user.has_perm("models_app.view_prediction"):
+        jobs = jobs.filter(requested_by_id=request.user.pk)
+    job = jobs.filter(pk=pk).first()
+    if job is None:
+        raise NotFound(f"There is no job {pk}.")
+    return job
