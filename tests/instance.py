@@ -18,6 +18,7 @@ import httpx
 import psutil
 from django.conf import settings
 
+from everlearn.configuration import settings_table
 from tests.factories import leaves
 
 DECLARED = """
@@ -63,8 +64,9 @@ class Instance:
         self.process: psutil.Popen | None = None
         leaves().to_csv(home / "leaves.csv", index=False)
         (home / "everlearn.toml").write_text(declared)
-        # Never the test process's own database.
-        self.environ = os.environ | {"DATABASE_URL": ""} | environ | {
+        # Nothing of the test process's own: its database, or what MLflow put into its environment.
+        defaults = {setting.metadata["name"]: "" for setting in settings_table()}
+        self.environ = os.environ | defaults | environ | {
             "PORT": str(self.port),
             "EVERLEARN_MODELS": str(home / "everlearn.toml"),
             "EVERLEARN_HOME": str(home),
