@@ -96,6 +96,7 @@ COMMANDS: dict[str, str] = {
     "create_api_key": "keys",
     "revoke_api_key": "keys",
     **dict.fromkeys(("up", "sync", "doctor", "cluster", "worker", "run_training"), ANYBODY),
+    **dict.fromkeys(("backup", "restore"), ANYBODY),
 }
 
 
