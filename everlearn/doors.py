@@ -45,6 +45,8 @@ ROUTES: dict[str, dict[str, Door]] = {
     "feedback": {"GET": Door(OWN), "POST": Door("feedback", public=True)},
     "default-feedback": {"POST": Door("feedback", public=True)},
     "review-feedback": {"POST": Door("review")},
+    "feedback-link": {"POST": Door("feedback")},
+    "linked-feedback": {"GET": Door(ANYBODY), "POST": Door(ANYBODY)},  # the link is the key
     "model-feedback": {"POST": Door("feedback", public=True)},
     # Training
     "retrain": {"POST": Door("retrain")},

@@ -18,11 +18,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from feedback_app import idempotency, intake, lists, reviewing
+from feedback_app import idempotency, intake, links, lists, reviewing
 from feedback_app.idempotency import Answer, Attempt
 from feedback_app.models import Feedback
 from feedback_app.serializers import (
     FeedbackFilter,
+    FeedbackLinkRequest,
+    FeedbackLinkSerializer,
     FeedbackRequest,
     FeedbackResultsSerializer,
     FeedbackSerializer,
@@ -166,3 +168,14 @@ class ReviewView(APIView):
             raise NotFound(f"There is no feedback {pk}.")
         stands = reviewing.review(feedback, actor=request.user, **asked.validated_data)
         return Response(FeedbackSerializer(stands).data)
+
+
+class FeedbackLinkView(APIView):
+    """A page for somebody without an account, to say once whether this prediction was right."""
+
+    @extend_schema(request=FeedbackLinkRequest, responses={201: FeedbackLinkSerializer})
+    def post(self, request: ActorRequest, pk: UUID) -> Response:
+        asked = FeedbackLinkRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        link = links.make_link(pk, actor=request.user, **asked.validated_data)
+        return Response(FeedbackLinkSerializer(link).data, status=201)

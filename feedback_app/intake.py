@@ -17,11 +17,12 @@ from django.utils import timezone
 
 from feedback_app import screening
 from feedback_app.durability import flushed
+from feedback_app.links import Link
 from feedback_app.models import Feedback
 from models_app.learning.kinds import category_text
 from models_app.learning.schema import MAX_PROBLEMS, Problem
 from models_app.models import Prediction, RegisteredModel
-from models_app.refusals import InvalidInput, NotFound, Refused, TooMuch
+from models_app.refusals import Conflict, InvalidInput, NotFound, Refused, TooMuch
 
 # One word stored, or why it was not.
 Outcome = Feedback | Refused | PermissionDenied
@@ -46,14 +47,17 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Who says it: a user, or a passer-by known by address only."""
+    """Who says it: a user, the holder of a link, or a passer-by known by address only."""
 
     user: User | None
     address: str = ""
+    link: Link | None = None
 
     @property
     def source(self) -> str:
         """What feedback counts by: one standing word each on a prediction."""
+        if self.link:
+            return self.link.source
         return f"user:{self.user.username}" if self.user else f"address:{self.address}"
 
     @property
@@ -107,7 +111,7 @@ def record_many(words: Sequence[Word], *, speaker: Speaker) -> list[Outcome]:
     outcomes = [_draft_or_refusal(word, known, speaker) for word in words]
     drafts = [outcome for outcome in outcomes if isinstance(outcome, Feedback)]
     screening.screen(drafts, trusted=speaker.trusted)
-    _store(drafts, speaker.source)
+    _store(drafts, speaker)
     return outcomes
 
 
@@ -146,6 +150,8 @@ def _draft(word: Word, known: Known, speaker: Speaker) -> Feedback:
 def _prediction(pk: UUID, known: Known, speaker: Speaker) -> Prediction:
     """The prediction, if it is the speaker's to judge; else it is as if there were none."""
     found = known.predictions.get(pk)
+    if found is not None and speaker.link and speaker.link.prediction == pk:
+        return found
     if found is None or not (_own(found, speaker) or speaker.may("models_app.view_prediction")):
         raise NotFound(f"There is no prediction {pk}.", attr="prediction")
     if not found.registered_model.public and not speaker.may("feedback_app.add_feedback"):
@@ -203,16 +209,15 @@ def hold_predictions(predictions: Iterable[UUID | None]) -> None:
     list(held.order_by("pk").values_list("pk"))
 
 
-def _store(drafts: Iterable[Feedback], source: str) -> None:
+def _store(drafts: Iterable[Feedback], speaker: Speaker) -> None:
     """Write the drafts, each superseding what the source had said before of its prediction."""
     with flushed():
         about = [draft.prediction_id for draft in drafts if draft.prediction_id]
         hold_predictions(about)
-        earlier = list(
-            Feedback.objects.filter(prediction__in=about, source=source).exclude(
-                status=Feedback.Status.SUPERSEDED
-            )
-        )
+        said = Feedback.objects.filter(prediction__in=about, source=speaker.source)
+        if speaker.link and said.exists():
+            raise Conflict("A link is good for one word.", code="already_recorded")
+        earlier = list(said.exclude(status=Feedback.Status.SUPERSEDED))
         standing = {word.prediction_id: word for word in earlier}
         for draft in drafts:
             if draft.prediction_id is None:

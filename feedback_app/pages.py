@@ -44,6 +44,11 @@ class WordForm(forms.Form):
             return value
 
 
+def thanks_for(feedback: Feedback) -> str:
+    """What becomes of a word, for whoever said it."""
+    return LEARNT if feedback.status == Feedback.Status.ACCEPTED else LOOKED_AT
+
+
 @require_POST
 @pages.model_page("feedback_app.add_feedback")
 def give_feedback(request: HttpRequest, served: Served, bundle: Bundle) -> HttpResponse:
@@ -61,9 +66,7 @@ def give_feedback(request: HttpRequest, served: Served, bundle: Bundle) -> HttpR
         except Refused as refusal:
             form.add_error("value", refusal.detail)
         else:
-            accepted = feedback.status == Feedback.Status.ACCEPTED
-            thanks = LEARNT if accepted else LOOKED_AT
-            return _show(request, served, bundle, prediction, thanks=thanks)
+            return _show(request, served, bundle, prediction, thanks=thanks_for(feedback))
     return _show(request, served, bundle, prediction, word_form=form)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -8,6 +9,7 @@ from rest_framework import serializers
 
 from feedback_app.models import Feedback, FeedbackReview, RetrainingRun
 from models_app.fields import Text
+from models_app.learning.triggers import parse_duration
 from models_app.models import Prediction
 from models_app.serializers import SnapshotSerializer, StrictSerializer
 
@@ -41,6 +43,25 @@ class ReviewRequest(StrictSerializer):
         required=False, help_text="With accept: the right answer, when what was said is wrong."
     )
     reason = Text(max_length=1000)
+
+
+class FeedbackLinkRequest(StrictSerializer):
+    """How long a link shall be good for."""
+
+    expires_in = Text(
+        required=False, max_length=16, help_text="As 30s, 15m, 6h or 7d, the default; up to 365d."
+    )
+
+    def validate_expires_in(self, text: str) -> timedelta:
+        try:
+            return parse_duration(text)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from None
+
+
+class FeedbackLinkSerializer(serializers.Serializer[Any]):
+    url = serializers.URLField()
+    expires_at = serializers.DateTimeField()
 
 
 class ErrorSerializer(serializers.Serializer[Any]):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from feedback_app import batch_views, feedback_views, pages, views
+from feedback_app import batch_views, feedback_views, link_pages, pages, views
 
 urlpatterns = [
     path(
@@ -18,6 +18,12 @@ urlpatterns = [
         name="review-feedback",
     ),
     path("api/predictions/<uuid:pk>/", views.PredictionView.as_view(), name="prediction"),
+    path(
+        "api/predictions/<uuid:pk>/feedback-link/",
+        feedback_views.FeedbackLinkView.as_view(),
+        name="feedback-link",
+    ),
+    path("f/<str:link>", link_pages.linked_feedback, name="linked-feedback"),
     path("api/models/<str:name>/retrain/", views.RetrainView.as_view(), name="retrain"),
     path("api/runs/", views.RunListView.as_view(), name="runs"),
     path("api/runs/<int:pk>/", views.RunDetailView.as_view(), name="run"),

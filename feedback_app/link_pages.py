@@ -1,0 +1,108 @@
+"""The page behind a feedback link: a prediction, "was this right?", no account, in any frame."""
+
+from __future__ import annotations
+
+from csp.decorators import csp_replace
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import cache_control
+from django.views.decorators.clickjacking import xframe_options_exempt
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from feedback_app import intake
+from feedback_app.links import BadLink, Link
+from feedback_app.models import Feedback
+from feedback_app.pages import WordForm, thanks_for
+from models_app import pages, reports
+from models_app.models import Prediction
+from models_app.refusals import Conflict, NotFound, Refused, Unavailable
+
+ALTERED = "altered"
+EXPIRED = "expired"
+USED = "used"
+GONE = "gone"
+
+
+# The link is what proves that somebody may write, and it is sent with the form; no cookie is
+# looked at, so another site that shows this page cannot make anybody do more than the link says.
+@csrf_exempt
+@xframe_options_exempt
+@csp_replace({"frame-ancestors": "*"})  # type: ignore[arg-type]  # views take more than it says
+@cache_control(no_store=True)
+@require_http_methods(["GET", "HEAD", "POST"])
+def linked_feedback(request: HttpRequest, link: str) -> HttpResponse:
+    response = _answer(request, link)
+    # The address is the credential: no other site may learn it from a click.
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _answer(request: HttpRequest, text: str) -> HttpResponse:
+    try:
+        link = Link.of(text)
+    except BadLink:
+        return _over(request, ALTERED, 404)
+    if link.expired:
+        return _over(request, EXPIRED, 410, link=link)
+    known = Prediction.objects.select_related("registered_model__champion", "version")
+    prediction = known.filter(pk=link.prediction, registered_model__retired_at=None).first()
+    if prediction is None:
+        return _over(request, GONE, 410)
+    if Feedback.objects.filter(prediction=prediction, source=link.source).exists():
+        return _over(request, USED, 410)
+    if request.method != "POST":
+        return _show(request, prediction)
+    return _take(request, link, prediction)
+
+
+def _take(request: HttpRequest, link: Link, prediction: Prediction) -> HttpResponse:
+    form = WordForm(request.POST)
+    if not form.is_valid():
+        return _show(request, prediction, word_form=form)
+    word = intake.Word(
+        value=form.said(prediction), prediction=prediction.pk, comment=form.cleaned_data["comment"]
+    )
+    try:
+        feedback = intake.record(word, speaker=intake.Speaker(None, link=link))
+    except NotFound:
+        return _over(request, GONE, 410)
+    except Conflict:
+        return _over(request, USED, 410)
+    except Unavailable:
+        raise
+    except Refused as refusal:
+        form.add_error("value", refusal.detail)
+        return _show(request, prediction, word_form=form)
+    return _show(request, prediction, thanks=thanks_for(feedback))
+
+
+def _show(
+    request: HttpRequest,
+    prediction: Prediction,
+    *,
+    word_form: WordForm | None = None,
+    thanks: str = "",
+) -> HttpResponse:
+    model = prediction.registered_model
+    champion = model.champion.classes if model.champion else []
+    context = {
+        "model": model,
+        "prediction": prediction,
+        "answer": pages.Answer.logged(prediction),
+        "asked": [
+            (name, reports.written(value) if isinstance(value, float) else value)
+            for name, value in prediction.input.items()
+        ],
+        # What it could not have answered yet, too: the right answer may be a newer class.
+        "classes": sorted({*prediction.version.classes, *champion}),
+        "word_form": word_form,
+        "thanks": thanks,
+    }
+    status = 400 if word_form else 200
+    return render(request, "feedback_app/link.html", context, status=status)
+
+
+def _over(request: HttpRequest, why: str, status: int, *, link: Link | None = None) -> HttpResponse:
+    context = {"why": why, "link": link}
+    return render(request, "feedback_app/link_over.html", context, status=status)
