@@ -49,6 +49,7 @@ ROUTES: dict[str, dict[str, Door]] = {
     "linked-feedback": {"GET": Door(ANYBODY), "POST": Door(ANYBODY)},  # the link is the key
     "model-feedback": {"POST": Door("feedback", public=True)},
     # Training
+    "training-data": {"GET": Door("retrain")},
     "retrain": {"POST": Door("retrain")},
     "trigger": {"POST": Door("retrain")},
     "runs": {"GET": Door("read")},
@@ -94,6 +95,7 @@ COMMANDS: dict[str, str] = {
     "promote": "promote",
     "rollback": "promote",
     "train": "retrain",
+    "training_data": "retrain",
     "apply": "policies",
     "create_api_key": "keys",
     "revoke_api_key": "keys",

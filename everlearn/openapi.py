@@ -54,6 +54,7 @@ CHANGING = {
     "413": "The body is too long, or has too many items.",
     "415": "The body is not plain JSON.",
     "422": "Understood and refused, as by the gate.",
+    "504": "The model gave no answer in time.",
 }
 RETRYABLE = ("429", "503")
 

@@ -6,7 +6,6 @@ import codecs
 import csv
 import io
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +14,7 @@ from typing import IO, Any
 from rest_framework.exceptions import APIException
 from rest_framework.settings import api_settings
 
+from feedback_app.spreadsheets import NUMBER, harmless
 from models_app.learning.schema import Problem, Schema
 from models_app.learning.spelling import unknown_name
 from models_app.refusals import InvalidInput
@@ -25,10 +25,7 @@ PIECE = 2**20
 MAX_TOLD = 5
 CELL_PROBLEM = Problem("", "invalid_row", "The row has more or fewer cells than the header.")
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _BOOLEANS = {"true": True, "false": False}
-# What a spreadsheet takes for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(slots=True)
@@ -117,7 +114,7 @@ def _readable(lines: Iterator[list[str]]) -> Iterator[list[str]]:
 
 def _typed(kind: str, cell: str) -> Any:
     """A cell as JSON would have it, since CSV knows text alone; what is wrong stays text."""
-    if kind == "number" and _NUMBER.fullmatch(cell):
+    if kind == "number" and NUMBER.fullmatch(cell):
         return float(cell)
     if kind == "boolean":
         return _BOOLEANS.get(cell.lower(), cell)
@@ -182,15 +179,8 @@ def _cells(answer: Mapping[str, Any], classes: Sequence[str]) -> list[Any]:
 
 def _lines(cells: Sequence[Sequence[Any]]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows([map(_harmless, line) for line in cells])
+    csv.writer(text, lineterminator="\r\n").writerows([map(harmless, line) for line in cells])
     return text.getvalue().encode()
-
-
-def _harmless(cell: Any) -> Any:
-    """The cell, marked as text where a spreadsheet would take it for a formula."""
-    if isinstance(cell, str) and cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell):
-        return f"'{cell}"
-    return cell
 
 
 def _refusal(attr: str, code: str, detail: str) -> InvalidInput:

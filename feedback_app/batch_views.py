@@ -1,4 +1,4 @@
-"""Files of rows to predict, and the jobs that do it."""
+"""Files: rows to predict, the jobs that do it, and the rows of the next training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 from django.http import StreamingHttpResponse
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -17,15 +17,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from feedback_app import batches
+from feedback_app import batches, training_data
 from feedback_app.models import BatchJob
 from models_app import serving
-from models_app.refusals import NotFound
-from models_app.views import ActorRequest
+from models_app.learning.schema import Problem
+from models_app.refusals import InvalidInput, NotFound
+from models_app.views import ActorRequest, find_model
 
 Format = BatchJob.Format
 MEDIA_TYPES = {Format.CSV: "text/csv", Format.NDJSON: "application/x-ndjson"}
 FORMAT_OF = {media_type: form for form, media_type in MEDIA_TYPES.items()}
+TABLES = {"parquet": "application/vnd.apache.parquet", "csv": "text/csv; charset=utf-8"}
 FILE = dict.fromkeys(FORMAT_OF, OpenApiTypes.BINARY)
 
 
@@ -121,6 +123,29 @@ class CancelJobView(APIView):
     def post(self, request: ActorRequest, pk: UUID) -> Response:
         return Response(
             JobSerializer(batches.cancel(find_job(pk, request), actor=request.user)).data
+        )
+
+
+class TrainingDataView(FileView):
+    """The rows of the next snapshot that would train, with their weights.
+
+    Base data and accepted feedback, without the golden rows and what is held out for the gate.
+    Parquet is exact; in CSV, texts that a spreadsheet would take for formulas begin with `'`.
+    """
+
+    @extend_schema(
+        parameters=[OpenApiParameter("format", enum=training_data.FORMATS, default="parquet")],
+        responses={(200, kind): OpenApiResponse(OpenApiTypes.BINARY) for kind in TABLES.values()},
+    )
+    def get(self, request: ActorRequest, name: str) -> StreamingHttpResponse:
+        form = request.query_params.get("format", "parquet")
+        if form not in TABLES:
+            detail = f"One of {', '.join(TABLES)} is expected."
+            raise InvalidInput([Problem("format", "invalid_choice", detail)])
+        return StreamingHttpResponse(
+            training_data.stream(find_model(name), form, actor=request.user),
+            content_type=TABLES[form],
+            headers={"Content-Disposition": f'attachment; filename="{name}.{form}"'},
         )
 
 

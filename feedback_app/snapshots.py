@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from feedback_app import golden, parquet
 from feedback_app.fairness import newest_within_share
 from feedback_app.models import Feedback
+from feedback_app.spreadsheets import harmless
 from models_app import atomic_storage
 from models_app.learning.kinds import category_text
 from models_app.learning.rows import digest_instance, digest_rows, golden_split, holdout_newest
@@ -68,7 +69,36 @@ def freeze(
     """
     model = registered_model
     base_rows = _base_rows(model, base)
-    never = _golden_digests(model, base_rows)
+    chosen = _golden_rows(model, base_rows)
+    if chosen:
+        _keep_golden(model, chosen)
+    return _store(model, _rows(model, base_rows, _digests_of(model, chosen), up_to))
+
+
+def next_training(
+    registered_model: RegisteredModel, *, base: pd.DataFrame, up_to: datetime
+) -> pd.DataFrame:
+    """What the next snapshot would train on, with its weights; nothing is stored.
+
+    Raises ValueError when the base data cannot be learnt from.
+    """
+    model = registered_model
+    base_rows = _base_rows(model, base)
+    never = _digests_of(model, _golden_rows(model, base_rows))
+    rows = [row for row in _rows(model, base_rows, never, up_to) if row.role == TRAIN]
+    return _table(model, rows)[[*model.schema.names, model.target, WEIGHT]]
+
+
+def as_csv(frame: pd.DataFrame) -> bytes:
+    """The table as CSV, its texts marked where a spreadsheet would take them for formulas."""
+    texts = frame.select_dtypes(include=["object", "str"]).columns
+    marked = {name: frame[name].map(harmless, na_action="ignore") for name in texts}
+    return frame.assign(**marked).rename(columns=harmless).to_csv(index=False).encode()
+
+
+def _rows(
+    model: RegisteredModel, base_rows: list[Row], never: frozenset[str], up_to: datetime
+) -> list[Row]:
     judged = [row for row in _feedback_rows(model, up_to) if row.digest not in never]
     held_out = _held_out_digests(model, judged)
     for row in judged:
@@ -79,7 +109,7 @@ def freeze(
     kept = [
         row for row in base_rows if row.digest not in never and (row.digest, row.target) not in said
     ]
-    return _store(model, [*kept, *judged])
+    return [*kept, *judged]
 
 
 def load(snapshot: TrainingSnapshot, *, champion: ModelVersion | None) -> Frozen:
@@ -139,22 +169,32 @@ def _feedback_rows(model: RegisteredModel, up_to: datetime) -> list[Row]:
     return list(rows.values())
 
 
-def _golden_digests(model: RegisteredModel, base: list[Row]) -> frozenset[str]:
-    """The golden rows' digests; chosen when there are none yet for these columns."""
+def _golden_rows(model: RegisteredModel, base: list[Row]) -> list[Row]:
+    """The golden rows to choose; none when there are some for these columns already."""
     known, features = golden.read(model.golden_digest), list(model.schema.names)
     if (known.target, known.features) == (model.target, features):
-        return frozenset(known.answers)
+        return []
     targets = np.array([row.target for row in base])
     mask = golden_split([row.digest for row in base], targets, model.task)
-    rows = [row for row, is_golden in zip(base, mask, strict=True) if is_golden]
+    return [row for row, is_golden in zip(base, mask, strict=True) if is_golden]
+
+
+def _digests_of(model: RegisteredModel, chosen: list[Row]) -> frozenset[str]:
+    """The golden rows' digests: of those just chosen, or else of those that are kept."""
+    if chosen:
+        return frozenset(row.digest for row in chosen)
+    return frozenset(golden.read(model.golden_digest).answers)
+
+
+def _keep_golden(model: RegisteredModel, rows: list[Row]) -> None:
     content = digest_rows([row.instance for row in rows], [row.target for row in rows])
     digest = hashlib.sha256(f"{model.target}\n{content}".encode()).hexdigest()
-    chosen = golden.Golden(model.target, features, {row.digest: row.target for row in rows})
+    answers = {row.digest: row.target for row in rows}
+    chosen = golden.Golden(model.target, list(model.schema.names), answers)
     parquet.store_table(golden.table_name(digest), _table(model, rows))
     atomic_storage.store(golden.index_name(digest), golden.index_of(chosen))
     model.golden_digest = digest
     model.save(update_fields=["golden_digest"])
-    return frozenset(chosen.answers)
 
 
 def _held_out_digests(model: RegisteredModel, judged: Sequence[Row]) -> frozenset[str]:

@@ -25,6 +25,11 @@ urlpatterns = [
     ),
     path("f/<str:link>", link_pages.linked_feedback, name="linked-feedback"),
     path("api/models/<str:name>/retrain/", views.RetrainView.as_view(), name="retrain"),
+    path(
+        "api/models/<str:name>/training-data/",
+        batch_views.TrainingDataView.as_view(),
+        name="training-data",
+    ),
     path("api/runs/", views.RunListView.as_view(), name="runs"),
     path("api/runs/<int:pk>/", views.RunDetailView.as_view(), name="run"),
     path("api/runs/<int:pk>/cancel/", views.CancelRunView.as_view(), name="cancel-run"),

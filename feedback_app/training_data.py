@@ -1,0 +1,94 @@
+"""The rows of the next training as a file, made in a process of its own.
+
+What reads base data takes pandas, which no web process should hold; and a file larger than
+memory ends that process and not the one that answers.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+
+from feedback_app import lifeline
+from feedback_app.secrecy import without_secrets
+from models_app.models import RegisteredModel
+from models_app.refusals import Conflict, Unavailable
+
+FORMATS = ("parquet", "csv")
+PIECE = 2**16
+LONGEST_REASON = 1000
+
+# Each takes the memory of the whole table.
+_making = threading.BoundedSemaphore(1)
+
+
+class DataUnusable(Conflict):
+    """The base data cannot be read, or nothing can be learnt from it."""
+
+    default_code = "data_refused"
+
+
+def stream(model: RegisteredModel, form: str, *, actor: User) -> Iterator[bytes]:
+    """The file in `form`, piece by piece, once it is known that there is one.
+
+    Raises PermissionDenied, DataUnusable, and Unavailable while another is being made.
+    """
+    if not actor.has_perm("feedback_app.add_retrainingrun"):
+        raise PermissionDenied("Training data needs add_retrainingrun.")
+    pieces = _made(model, form)
+    # The first piece comes when the whole file is made: until then it may still be refused.
+    first = next(pieces)
+    return _joined(first, pieces)
+
+
+def _joined(first: bytes, others: Generator[bytes]) -> Generator[bytes]:
+    try:
+        yield first
+        yield from others
+    finally:
+        others.close()
+
+
+def _made(model: RegisteredModel, form: str) -> Generator[bytes]:
+    command = ("manage.py", "training_data", model.name, "--format", form)
+    with _alone(), tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            lifeline.tied(sys.executable, *command),
+            cwd=settings.BASE_DIR,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+        with child:
+            try:
+                while child.stdout and (piece := child.stdout.read(PIECE)):
+                    yield piece
+                if child.wait():
+                    raise DataUnusable(_reason(errors))
+            finally:
+                child.kill()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    if not _making.acquire(blocking=False):
+        raise Unavailable("Another file of training data is being made; try again.")
+    try:
+        yield
+    finally:
+        _making.release()
+
+
+def _reason(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").strip().splitlines() or ["no more was said"]
+    return without_secrets(lines[-1].removeprefix("CommandError: "))[:LONGEST_REASON]
