@@ -79,7 +79,10 @@ ADMIN: dict[str, dict[str, str]] = {
     "models_app.registryalias": {"view": "read"},
     "models_app.webprocess": {"view": "read"},
     "models_app.trainingsnapshot": {"view": "read"},
-    "feedback_app.feedback": {"view": "read"},
+    "feedback_app.feedback": {
+        "view": "read",
+        **dict.fromkeys(("accept", "reject", "accept_selected", "reject_selected"), "review"),
+    },
     "feedback_app.retrainingrun": {"view": "read", "cancel": "retrain"},
     "django_q.ormq": {"view": "queue"},
     "django_q.success": {"view": "queue"},

@@ -1,7 +1,7 @@
 """The control room's pages on what came back: feedback, snapshots and retraining runs.
 
-Feedback and runs are read here; a run is asked for on its model's page and goes through
-`retraining`.
+A run is asked for on its model's page and goes through `retraining`; feedback is decided on in
+`inbox`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 
-from feedback_app import retraining
+from feedback_app import inbox, retraining
 from feedback_app.models import Feedback, RetrainingRun
 from models_app import reports
 from models_app.admin import RegisteredModelAdmin
@@ -24,15 +24,13 @@ from models_app.decisions import StaffHttpRequest, ask, say
 from models_app.models import RegisteredModel, TrainingSnapshot
 from models_app.read_only import ReadOnlyAdmin
 
-FEEDBACK_TONES = {
-    "accepted": "success", "pending": "warning", "quarantined": "warning", "rejected": "danger",
-}  # fmt: skip
 RUN_TONES = {
     "running": "info", "succeeded": "success", "held": "warning", "rejected": "warning",
     "failed": "danger",
 }  # fmt: skip
 
 admin.site.unregister(RegisteredModel)
+admin.site.register(Feedback, inbox.FeedbackAdmin)
 
 
 @admin.register(RegisteredModel)
@@ -91,41 +89,6 @@ class TrainingSnapshotAdmin(ReadOnlyAdmin):
         found = snapshot.versions.select_related("registered_model")
         rows = [(reports.link(one), reports.label(one.status)) for one in found]
         return reports.table(["Version", "Status"], rows) if rows else "No version."
-
-
-@admin.register(Feedback)
-class FeedbackAdmin(ReadOnlyAdmin):
-    """What people say the right answers were; a value changes only by a later word."""
-
-    list_display = ("id", "registered_model", "said", "state", "why", "source", "at")
-    list_filter = ("registered_model", "status")
-    list_select_related = ("registered_model",)
-    search_fields = ("=id", "=prediction__id", "source", "comment")
-    fields = (
-        "registered_model", "prediction", "answered", "said", "state", "why", "comment",
-        "features", "source", "given_by", "superseded_by", "learnt_in", "at",
-    )  # fmt: skip
-
-    @display(description="Status", ordering="status", label=FEEDBACK_TONES)
-    def state(self, feedback: Feedback) -> str:
-        return feedback.status
-
-    @display(description="Right answer")
-    def said(self, feedback: Feedback) -> str:
-        return reports.written(feedback.value)
-
-    @display(description="Reasons")
-    def why(self, feedback: Feedback) -> str:
-        return ", ".join(feedback.reasons)
-
-    @display(description="The model had answered")
-    def answered(self, feedback: Feedback) -> str:
-        return reports.written(feedback.prediction.value) if feedback.prediction else ""
-
-    @display(description="Learnt in")
-    def learnt_in(self, feedback: Feedback) -> SafeString | str:
-        rows = [(reports.link(one),) for one in feedback.snapshots.all()]
-        return reports.table(["Snapshot"], rows) if rows else "No version learnt it yet."
 
 
 @admin.register(RetrainingRun)
