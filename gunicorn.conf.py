@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from everlearn import configuration, safety
+from everlearn import configuration, logs, safety
 
 if TYPE_CHECKING:
     from gunicorn.http.message import Request
@@ -26,6 +26,8 @@ threads = 8
 timeout = 60
 graceful_timeout = 4
 keepalive = 5
+# Its own lines take the same shape; that of each request is `everlearn.access`.
+logconfig_dict = logs.logging_settings(_given)
 # A process takes over from a killed one in a fraction of a second, having nothing to import.
 # No thread survives a fork, so the one that follows what serves is started after it.
 preload_app = True

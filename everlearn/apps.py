@@ -1,3 +1,5 @@
+import logging
+
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
@@ -7,6 +9,8 @@ class EverlearnConfig(AppConfig):
     verbose_name = "Access"
 
     def ready(self) -> None:
+        # So that a warning is a line of the log like any other.
+        logging.captureWarnings(True)
         from everlearn import access, checks, openapi  # noqa: F401 - two register themselves
 
         # Last of the apps, so that the permissions of all others exist by then.

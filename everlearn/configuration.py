@@ -79,6 +79,12 @@ def _header(text: str) -> str:
     return text
 
 
+def _log_format(text: str) -> str:
+    if text not in ("auto", "json", "line"):
+        raise ValueError("not auto, json or line")
+    return text
+
+
 def _database_url(text: str) -> str:
     # A URL may hold a password, so no message repeats it; environ's own warnings would.
     if text and urlsplit(text).scheme not in ("sqlite", "postgres", "postgresql"):
@@ -164,6 +170,12 @@ class Configuration:
     )
     predict_timeout: int = _setting(
         "EVERLEARN_PREDICT_TIMEOUT", _count, "10", "Seconds that a model has for an answer."
+    )
+    log_format: str = _setting(
+        "EVERLEARN_LOG_FORMAT",
+        _log_format,
+        "auto",
+        "How logs are written: json, line (for reading), or auto: line on a terminal, else json.",
     )
     port: int = _setting("PORT", _port, "8000", "Where the web processes listen.")
     web_processes: int = _setting("WEB_CONCURRENCY", _count, "2", "Web processes.")

@@ -1,19 +1,23 @@
-"""A name for each request, in its answer and in every line logged meanwhile."""
+"""A name for each request, in its answer and in every line logged meanwhile; and a line for it."""
 
 from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable
-from contextvars import ContextVar
 
 import uuid_utils
 from django.http import HttpRequest, HttpResponse
 
+from models_app.tracing import tracing
+
 META_KEY = "HTTP_X_REQUEST_ID"
+LONGEST_PATH = 300
+
+access = logging.getLogger("everlearn.access")
 
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_current: ContextVar[str] = ContextVar("request_id", default="-")
 
 
 class RequestIdMiddleware:
@@ -23,24 +27,25 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        started = time.monotonic()
         given = request.META.get(META_KEY, "")
         name = given if _SANE.fullmatch(given) else str(uuid_utils.uuid7())
         request.META[META_KEY] = name
-        token = _current.set(name)
-        try:
+        with tracing(request_id=name):
             response = self.get_response(request)
-        finally:
-            _current.reset(token)
+            _say(request, response, time.monotonic() - started)
         response["X-Request-ID"] = name
         return response
 
 
-class RequestIdFilter(logging.Filter):
-    """Puts the id of the request under way on each log record; "-" outside of one."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        # Django logs a refused request once our middleware is through with it.
-        request = getattr(record, "request", None)
-        meta = request.META if isinstance(request, HttpRequest) else {}
-        record.request_id = meta.get(META_KEY, _current.get())
-        return True
+def _say(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
+    """One line for the request: no query, no header, no body."""
+    path, match = request.path[:LONGEST_PATH], request.resolver_match
+    told = {
+        "method": request.method,
+        "route": match.route if match else None,
+        "path": path,
+        "status": response.status_code,
+        "ms": round(1000 * seconds, 1),
+    }
+    access.info("%s %s %s", request.method, path, response.status_code, extra=told)

@@ -9,7 +9,7 @@ from csp.constants import NONE, SELF
 from django.http.request import split_domain_port
 
 from everlearn import configuration as _configuration
-from everlearn import safety, theme
+from everlearn import logs, safety, theme
 from everlearn.caching import cache as _cache
 from everlearn.databases import database as _database
 
@@ -173,6 +173,9 @@ REST_FRAMEWORK = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
+# Under DEBUG too, the API answers JSON.
+DRF_STANDARDIZED_ERRORS = {"ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True}
+
 SPECTACULAR_SETTINGS = {
     "TITLE": "EverLearn",
     "DESCRIPTION": "Predictions, feedback, retraining and promotion of the served models.",
@@ -206,24 +209,4 @@ Q_CLUSTER = {
 
 UNFOLD = theme.ADMIN
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "everlearn.request_id.RequestIdFilter"}},
-    "formatters": {
-        "line": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"}
-    },
-    "handlers": {
-        "stderr": {
-            "class": "logging.StreamHandler",
-            "formatter": "line",
-            "filters": ["request_id"],
-        }
-    },
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {
-        "django": {"handlers": [], "propagate": True},
-        # It says each task twice, and a pulse goes through it every few seconds.
-        "django-q": {"level": "WARNING"},
-    },
-}
+LOGGING = logs.logging_settings(_given, SECRET_KEY)

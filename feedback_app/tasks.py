@@ -12,16 +12,18 @@ from feedback_app import (
     triggering,
 )
 from models_app import neighbours
+from models_app.tracing import tracing
 
 
 def execute_retraining(run_id: int) -> str:
     """Carry a queued run to its verdict. Safe to deliver twice."""
-    run = retraining.claim(run_id)
-    if run is None:
-        return f"run {run_id} is not free, or as many run as may"
-    training_process.supervise(run.pk, run.attempts)
-    run.refresh_from_db()
-    return f"{run}: {run.status}"
+    with tracing(run=run_id):
+        run = retraining.claim(run_id)
+        if run is None:
+            return f"run {run_id} is not free, or as many run as may"
+        training_process.supervise(run.pk, run.attempts)
+        run.refresh_from_db()
+        return f"{run}: {run.status}"
 
 
 def execute_batch(job_id: str) -> str:

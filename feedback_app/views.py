@@ -21,7 +21,7 @@ from feedback_app.serializers import (
     RunSerializer,
     RunStartedSerializer,
 )
-from models_app import addresses, serving
+from models_app import addresses, serving, tracing
 from models_app.declaration import DeclarationRefused, locate_beside
 from models_app.learning.schema import Problem
 from models_app.models import Prediction, RegisteredModel, TrainingSnapshot
@@ -59,6 +59,7 @@ def start_run(request: ActorRequest, registered_model: RegisteredModel) -> Respo
     run, created = retraining.request(
         registered_model, actor=request.user, trigger=RetrainingRun.Trigger.MANUAL, **asked
     )
+    tracing.note(run=run.pk)
     return Response(
         RunStartedSerializer(run).data,
         status=202 if created else 200,

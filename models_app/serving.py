@@ -18,7 +18,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from models_app import following, previewing, storing
+from models_app import following, previewing, storing, tracing
 from models_app.bundles import Bundle
 from models_app.following import Served
 from models_app.learning.answers import Answers
@@ -35,6 +35,8 @@ from models_app.refusals import (
 )
 
 MAX_INSTANCES = 1000
+# Of a larger request the log names the first ones only; the rows have the request's time.
+TRACED = 10
 # Each feature of each instance to explain is replaced by each of a bundle's background rows.
 MAX_EXPLAINED_ROWS = 20_000
 
@@ -149,6 +151,7 @@ def _answer(
             with transaction.atomic():
                 Prediction.objects.bulk_create(rows)
                 keep(predictions)
+    tracing.note(predictions=[prediction["id"] for prediction in predictions[:TRACED]])
     return Answered(served.name, served.number, served.generation, predictions)
 
 

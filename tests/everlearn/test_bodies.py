@@ -2,7 +2,10 @@
 
 import io
 import json
+import socket
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -24,6 +27,26 @@ def web(one_connection: None) -> Iterator[httpx.Client]:
         headers={"Content-Type": "application/json"},
     ) as client:
         yield client
+
+
+class Broken:
+    """A body whose connection breaks after what looks like the whole."""
+
+    def __init__(self) -> None:
+        self.rest = [json.dumps({"instances": [LONG]}).encode()]
+
+    def read(self, _: int) -> bytes:
+        if not self.rest:
+            raise ConnectionResetError
+        return self.rest.pop()
+
+
+def _environ(body: Any) -> dict[str, Any]:
+    return {
+        "REQUEST_METHOD": "POST", "PATH_INFO": PREDICT, "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80", "wsgi.url_scheme": "http", "CONTENT_TYPE": "application/json",
+        "wsgi.input": body,
+    }  # fmt: skip
 
 
 def _codes(answer: httpx.Response) -> list[str]:
@@ -49,6 +72,22 @@ def test_a_refused_body_is_read_to_its_end_so_that_the_connection_can_go_on(web,
 
     assert transport.handle_request(request).status_code in (401, 413)
     assert body.tell() == size
+
+
+def test_whoever_promises_more_than_is_sent_is_answered_all_the_same(one_connection):
+    """H3: the connection stays open, so nobody knows that nothing more will come."""
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"{}")
+    started = time.monotonic()
+    with ours, theirs, ours.makefile("rb") as body:
+        answer = application(
+            _environ(body) | {"CONTENT_LENGTH": str(3 * MIB), "gunicorn.socket": ours},
+            lambda status, headers: None,
+        )
+        assert ours.gettimeout() is None
+
+    assert b"body_too_large" in b"".join(answer)
+    assert time.monotonic() - started < 8
 
 
 def _reading(body: io.BytesIO):
@@ -96,6 +135,14 @@ def test_a_body_in_chunks_is_read_like_any_other(web):
 
     assert answer.status_code == 200
     assert answer.json()["predictions"][0]["value"] == "oak"
+
+
+def test_chunks_that_break_off_are_not_taken_for_the_whole(web):
+    environ = _environ(Broken()) | {"HTTP_TRANSFER_ENCODING": "chunked"}
+
+    answered = application(environ, lambda status, headers: None)
+
+    assert b"body_incomplete" in b"".join(answered)
 
 
 def test_a_body_of_exactly_the_limit_is_read(web):

@@ -195,6 +195,7 @@ def test_every_setting_is_read_by_the_code():
     code = (
         (BASE_DIR / "everlearn/settings.py").read_text()
         + (BASE_DIR / "everlearn/databases.py").read_text()
+        + (BASE_DIR / "everlearn/logs.py").read_text()
         + (BASE_DIR / "everlearn/configuration.py").read_text()
         + (BASE_DIR / "gunicorn.conf.py").read_text()
     )

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from feedback_app.attempts import carry_out
 from feedback_app.models import RetrainingRun
+from models_app.tracing import tracing
 
 
 class Command(BaseCommand):
@@ -19,4 +20,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         run = RetrainingRun.objects.select_related("registered_model").get(pk=options["run"])
-        self.stdout.write(carry_out(run, options["token"]))
+        with tracing(run=run.pk):
+            self.stdout.write(carry_out(run, options["token"]))
