@@ -69,6 +69,8 @@ ACTIONS: dict[str, Action] = {
         ),
         (MANAGER,),
     ),
+    # export and forget what is known of a person
+    "privacy": Action(("models_app.forget_subject",), (MANAGER,)),
     # From here on superusers alone, in a browser or a shell.
     # promote against the gate's word
     "override": Action(("models_app.override_gate",)),

@@ -25,6 +25,7 @@ from django.utils import timezone
 
 from everlearn import checks, configuration, safety
 from everlearn.models import ApiKey
+from feedback_app.models import Erasure
 from feedback_app.secrecy import without_secrets
 from models_app import bundles, registry
 from models_app.models import ModelVersion, RegisteredModel, RegistrySync
@@ -212,6 +213,15 @@ def _secret_key() -> Finding:
     return Finding("keys", State.OK, said)
 
 
+def _privacy() -> Iterator[Finding]:
+    begun = Erasure.objects.filter(finished_at=None).count()
+    if begun:
+        said = f"{begun} erasures are not finished: rows still stand in training sets"
+        yield Finding("privacy", State.WARNING, said, "manage.py forget again, for the same")
+    else:
+        yield Finding("privacy", State.OK, f"{Erasure.objects.count()} erasures, all finished")
+
+
 def _settings() -> Iterator[Finding]:
     environment = settings.EVERLEARN_ENVIRONMENT
     state = State.BROKEN if environment == "production" else State.WARNING
@@ -232,5 +242,6 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "storage": _storage,
     "disk": _disk,
     "keys": _keys,
+    "privacy": _privacy,
     "settings": _settings,
 }

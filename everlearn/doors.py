@@ -102,6 +102,8 @@ COMMANDS: dict[str, str] = {
     "apply": "policies",
     "create_api_key": "keys",
     "revoke_api_key": "keys",
+    "forget": "privacy",
+    "export_subject": "privacy",
     **dict.fromkeys(("up", "sync", "doctor", "cluster", "worker", "run_training"), ANYBODY),
     **dict.fromkeys(("backup", "restore"), ANYBODY),
 }

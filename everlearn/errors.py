@@ -24,6 +24,7 @@ from models_app.refusals import (
     Conflict,
     GateSaidNo,
     GenerationMoved,
+    Gone,
     InvalidInput,
     KeyReused,
     ModelFailed,
@@ -41,6 +42,7 @@ RETRY_AFTER_SECONDS = "2"
 # The first class that fits decides.
 STATUSES: tuple[tuple[type[Refused], int], ...] = (
     (NotFound, 404),
+    (Gone, 410),
     (InvalidInput, 400),
     (TooMuch, 413),
     (Conflict, 409),

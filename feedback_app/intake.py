@@ -22,7 +22,7 @@ from feedback_app.models import Feedback
 from models_app.learning.kinds import category_text
 from models_app.learning.schema import MAX_PROBLEMS, Problem
 from models_app.models import Prediction, RegisteredModel
-from models_app.refusals import Conflict, InvalidInput, NotFound, Refused, TooMuch
+from models_app.refusals import Conflict, Gone, InvalidInput, NotFound, Refused, TooMuch
 
 # One word stored, or why it was not.
 Outcome = Feedback | Refused | PermissionDenied
@@ -156,6 +156,8 @@ def _prediction(pk: UUID, known: Known, speaker: Speaker) -> Prediction:
         raise NotFound(f"There is no prediction {pk}.", attr="prediction")
     if not found.registered_model.public and not speaker.may("feedback_app.add_feedback"):
         raise _not_allowed(speaker, f"There is no prediction {pk}.", "prediction")
+    if found.forgotten_at is not None:
+        raise Gone(f"What prediction {pk} was about has been forgotten.", attr="prediction")
     return found
 
 
@@ -203,10 +205,15 @@ def _invalid(attr: str, code: str, detail: str) -> InvalidInput:
 
 
 def hold_predictions(predictions: Iterable[UUID | None]) -> None:
-    """Until the transaction ends, whoever speaks about these waits, and then sees what it wrote."""
+    """Until the transaction ends, whoever speaks about these waits, and then sees what it wrote.
+
+    Raises Gone when one of them has been forgotten, perhaps since it was looked up.
+    """
     about = [prediction for prediction in predictions if prediction]
     held = Prediction.objects.select_for_update(no_key=True).filter(pk__in=about)
-    list(held.order_by("pk").values_list("pk"))
+    for pk, forgotten_at in held.order_by("pk").values_list("pk", "forgotten_at"):
+        if forgotten_at is not None:
+            raise Gone(f"What prediction {pk} was about has been forgotten.", attr="prediction")
 
 
 def _store(drafts: Iterable[Feedback], speaker: Speaker) -> None:

@@ -16,7 +16,7 @@ from feedback_app.models import Feedback
 from feedback_app.pages import WordForm, thanks_for
 from models_app import pages, reports
 from models_app.models import Prediction
-from models_app.refusals import Conflict, NotFound, Refused, Unavailable
+from models_app.refusals import Conflict, Gone, NotFound, Refused, Unavailable
 
 ALTERED = "altered"
 EXPIRED = "expired"
@@ -47,7 +47,7 @@ def _answer(request: HttpRequest, text: str) -> HttpResponse:
         return _over(request, EXPIRED, 410, link=link)
     known = Prediction.objects.select_related("registered_model__champion", "version")
     prediction = known.filter(pk=link.prediction, registered_model__retired_at=None).first()
-    if prediction is None:
+    if prediction is None or prediction.forgotten_at is not None:
         return _over(request, GONE, 410)
     if Feedback.objects.filter(prediction=prediction, source=link.source).exists():
         return _over(request, USED, 410)
@@ -65,7 +65,7 @@ def _take(request: HttpRequest, link: Link, prediction: Prediction) -> HttpRespo
     )
     try:
         feedback = intake.record(word, speaker=intake.Speaker(None, link=link))
-    except NotFound:
+    except (NotFound, Gone):
         return _over(request, GONE, 410)
     except Conflict:
         return _over(request, USED, 410)

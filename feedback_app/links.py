@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from models_app.learning.schema import Problem
 from models_app.models import Prediction
-from models_app.refusals import Conflict, InvalidInput, NotFound
+from models_app.refusals import Conflict, Gone, InvalidInput, NotFound
 
 WEEK = timedelta(days=7)
 SHORTEST, LONGEST = timedelta(seconds=1), timedelta(days=365)
@@ -73,7 +73,7 @@ class Link:
 def make_link(prediction_id: UUID, *, actor: User, expires_in: timedelta = WEEK) -> Link:
     """A link to the form for a prediction: the actor's own, or anybody's for readers.
 
-    Raises PermissionDenied, NotFound, InvalidInput, and Conflict for the preview of a version.
+    Raises PermissionDenied, NotFound, Gone, InvalidInput, and Conflict for a version's preview.
     """
     if not actor.has_perm("feedback_app.add_feedback"):
         raise PermissionDenied("A feedback link needs add_feedback.")
@@ -85,6 +85,8 @@ def make_link(prediction_id: UUID, *, actor: User, expires_in: timedelta = WEEK)
     prediction = seen.filter(pk=prediction_id, registered_model__retired_at=None).first()
     if prediction is None:
         raise NotFound(f"There is no prediction {prediction_id}.")
+    if prediction.forgotten_at is not None:
+        raise Gone(f"What prediction {prediction_id} was about has been forgotten.")
     if prediction.preview:
         detail = "It tried a version out; feedback is for answers of what serves."
         raise Conflict(detail, code="preview")

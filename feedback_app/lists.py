@@ -13,7 +13,7 @@ from feedback_app import intake
 from feedback_app.intake import MAX_WORDS, Outcome, Speaker, Word
 from feedback_app.models import Feedback
 from feedback_app.serializers import FeedbackRequest
-from models_app.refusals import InvalidInput, NotFound, Refused, TooMuch
+from models_app.refusals import Gone, InvalidInput, NotFound, Refused, TooMuch
 
 JsonObject = dict[str, Any]
 
@@ -64,6 +64,8 @@ def _result(outcome: Outcome) -> JsonObject:
 def _status(outcome: Refused | PermissionDenied) -> int:
     if isinstance(outcome, PermissionDenied):
         return 403
+    if isinstance(outcome, Gone):
+        return 410
     return 404 if isinstance(outcome, NotFound) else 400
 
 

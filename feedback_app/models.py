@@ -18,6 +18,9 @@ from models_app.models import (
     new_id,
 )
 
+# The reason of feedback whose content is gone.
+FORGOTTEN = "forgotten"
+
 
 class Feedback(models.Model):
     """What somebody says the right answer was. Values change by superseding, never in place."""
@@ -43,11 +46,7 @@ class Feedback(models.Model):
     comment = models.CharField(max_length=2000, blank=True)
     source = models.CharField(max_length=255, help_text="A key, a user or an address.")
     given_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        null=True,
-        blank=True,
-        on_delete=models.PROTECT,
-        related_name="+",
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     superseded_by = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
@@ -129,6 +128,26 @@ class RememberedAnswer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.client} to {self.route}"
+
+
+class Erasure(models.Model):
+    """That somebody was forgotten, and how far that is; of whom, only a keyed hash says."""
+
+    subject_hash = models.CharField(max_length=64, db_index=True, help_text="HMAC-SHA-256.")
+    client = models.CharField(max_length=150, blank=True, help_text="Whose alone were meant.")
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    predictions = models.PositiveIntegerField()
+    feedback = models.PositiveIntegerField()
+    # Until it is done: digest and value of the rows that stand in files, by the model's id.
+    pending = models.JSONField(default=dict)
+    at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return f"erasure {self.pk}"
 
 
 class RetrainingRun(models.Model):

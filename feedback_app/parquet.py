@@ -7,7 +7,7 @@ from io import BytesIO
 import pandas as pd
 from django.core.files.storage import default_storage
 
-from models_app.atomic_storage import store
+from models_app.atomic_storage import replace, store
 
 
 def store_table(name: str, frame: pd.DataFrame) -> None:
@@ -15,6 +15,13 @@ def store_table(name: str, frame: pd.DataFrame) -> None:
     buffer = BytesIO()
     frame.to_parquet(buffer, index=False)
     store(name, buffer.getvalue())
+
+
+def replace_table(name: str, frame: pd.DataFrame) -> None:
+    """Write `frame` in the place of the Parquet file `name`, which is there at any moment."""
+    buffer = BytesIO()
+    frame.to_parquet(buffer, index=False)
+    replace(name, buffer.getvalue())
 
 
 def read_table(name: str) -> pd.DataFrame:

@@ -28,7 +28,8 @@ def review(
 
     value: the right answer, when the word is worth keeping but wrong; the word then gives way
     to another of the same source that says so. What has been decided so already stays as it is.
-    Raises PermissionDenied, InvalidInput, and Conflict for a word that another superseded.
+    Raises PermissionDenied, InvalidInput, Conflict for a word that another superseded, and Gone
+    for one that was forgotten.
     """
     (reviewed,) = review_many(
         [feedback], actor=actor, decision=decision, reason=reason, value=value

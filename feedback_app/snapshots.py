@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -135,6 +135,22 @@ def trained_digests(version: ModelVersion) -> frozenset[str]:
         return frozenset()
     table = parquet.read_table(_table_name(version.snapshot.digest))
     return frozenset(table.loc[table[ROLE] == TRAIN, DIGEST])
+
+
+def redact(snapshot: TrainingSnapshot, rows: Collection[tuple[str, Any]]) -> int:
+    """Remove rows, by digest and target, from what is stored; how many there were.
+
+    The digest goes on naming what the snapshot was, which nobody can train again from it.
+    """
+    if not rows:
+        return 0
+    table = parquet.read_table(_table_name(snapshot.digest))
+    target = snapshot.registered_model.target
+    pairs = zip(table[DIGEST], table[target], strict=True)
+    gone = np.array([pair in rows for pair in pairs], dtype=np.bool_)
+    if gone.any():
+        parquet.replace_table(_table_name(snapshot.digest), table[~gone])
+    return int(gone.sum())
 
 
 def _base_rows(model: RegisteredModel, base: pd.DataFrame) -> list[Row]:

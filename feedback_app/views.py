@@ -26,7 +26,7 @@ from models_app.declaration import DeclarationRefused, locate_beside
 from models_app.learning.schema import Problem
 from models_app.models import Prediction, RegisteredModel, TrainingSnapshot
 from models_app.pagination import Pages
-from models_app.refusals import InvalidInput, NotFound
+from models_app.refusals import Gone, InvalidInput, NotFound
 from models_app.views import ActorRequest, find_model
 
 STARTS_A_RUN = extend_schema(
@@ -132,6 +132,8 @@ class PredictionView(APIView):
         prediction = found.filter(pk=pk).first()
         if prediction is None:
             raise NotFound(f"There is no prediction {pk}.")
+        if prediction.forgotten_at is not None:
+            raise Gone(f"What prediction {pk} was about has been forgotten.")
         return Response(LoggedPredictionSerializer(_with_lineage(prediction)).data)
 
 

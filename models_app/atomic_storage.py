@@ -33,3 +33,9 @@ def store(name: str, content: bytes) -> None:
         # Every name that we store by says what is in it: whatever else is there, is damaged.
         default_storage.delete(name)
     default_storage.save(name, ContentFile(content))
+
+
+def replace(name: str, content: bytes) -> None:
+    """Have other content under `name`, without a moment in which there is none."""
+    partial = default_storage.save(f"{name}.{uuid4().hex}{PARTIAL}", ContentFile(content))
+    Path(default_storage.path(partial)).replace(default_storage.path(name))

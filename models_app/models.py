@@ -79,6 +79,7 @@ class RegisteredModel(models.Model):
             ("promote_registeredmodel", "Can promote and roll back versions"),
             ("override_gate", "Can promote a version that the gate turned away"),
             ("reload_registeredmodel", "Can have every web process reload"),
+            ("forget_subject", "Can export and forget what is known of a person"),
         )
 
     def __str__(self) -> str:
@@ -105,6 +106,7 @@ class TrainingSnapshot(models.Model):
     digest = models.CharField(max_length=64, help_text="SHA-256 of the canonical rows.")
     rows = models.PositiveIntegerField()
     feedback_rows = models.PositiveIntegerField()
+    redacted_at = models.DateTimeField(null=True, help_text="Rows of forgotten people are gone.")
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -227,16 +229,17 @@ class Prediction(models.Model):
     subject = models.CharField(max_length=255, blank=True)
     preview = models.BooleanField(default=False, db_default=False, help_text="Tried, not served.")
     client = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        null=True,
-        blank=True,
-        on_delete=models.PROTECT,
-        related_name="+",
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    # What it was about is gone; that it was asked stays.
+    forgotten_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         ordering = ("-id",)
-        indexes = (models.Index(fields=("registered_model", "at")),)
+        indexes = (
+            models.Index(fields=("registered_model", "at")),
+            models.Index(fields=("subject",), condition=~models.Q(subject=""), name="by_subject"),
+        )
 
     def __str__(self) -> str:
         return str(self.id)

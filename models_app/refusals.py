@@ -2,6 +2,7 @@
 
 Refused
 ├── NotFound           no such model, version, prediction … for the one who asks
+├── Gone               it was there, and what it was about has been forgotten
 ├── InvalidInput       what was sent is wrong; `problems` names each place
 ├── TooMuch            more items than one request may hold
 ├── Conflict           the thing is not in a state that allows it
@@ -41,6 +42,10 @@ class Refused(Exception):
 
 class NotFound(Refused):
     default_code = "not_found"
+
+
+class Gone(Refused):
+    default_code = "gone"
 
 
 class InvalidInput(Refused):

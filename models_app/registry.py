@@ -144,7 +144,7 @@ def pack(
             estimator,
             folder,
             signature=infer_signature(example, estimator.predict(example)),
-            input_example=example.head(3),
+            # No input_example: rows may be people's, and MLflow would keep them for ever.
             # Guessing the requirements would take twelve seconds.
             pip_requirements=list(requirements),
             serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,

@@ -13,6 +13,7 @@ from django.utils import timezone
 from everlearn import doctor, keys
 from everlearn.doctor import Finding, State
 from everlearn.models import ApiKey
+from feedback_app.models import Erasure
 from models_app import registry
 from models_app.actors import system_user
 from models_app.models import RegistrySync
@@ -152,3 +153,13 @@ def test_settings_unfit_for_production_are_named_as_warnings_in_development() ->
     named = {finding.said.split()[0] for finding in found if finding.state is State.WARNING}
     assert named == {"EVERLEARN_SECRET_KEY", "EVERLEARN_PUBLIC_URL"}
     assert State.BROKEN not in states("settings")
+
+
+def test_an_erasure_that_is_not_finished_is_told() -> None:
+    assert states("privacy") == [State.OK]
+
+    Erasure.objects.create(
+        subject_hash="0" * 64, actor=system_user("cli"), predictions=1, feedback=1
+    )
+
+    assert states("privacy") == [State.WARNING]

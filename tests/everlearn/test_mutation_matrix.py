@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from everlearn import keys
 from everlearn.access import ACTIONS, USUAL_SCOPES
 from everlearn.doors import ANYBODY, COMMANDS
-from feedback_app import intake, retraining
+from feedback_app import erasing, exporting, intake, retraining
 from feedback_app.intake import Speaker, Word
 from feedback_app.models import RetrainingRun
 from models_app import applying, policies, promotion, reloading
@@ -25,7 +25,7 @@ from models_app.actors import system_user
 from models_app.models import Deployment, ModelVersion, RegisteredModel
 from tests.everlearn.routes import STAFF, may, staff_member
 from tests.factories import LONG, make_champion, make_gate, make_model, make_user, make_version
-from tests.feedback_app.makers import make_run
+from tests.feedback_app.makers import make_prediction, make_run
 
 pytestmark = pytest.mark.django_db
 
@@ -79,6 +79,11 @@ MUTATIONS: dict[str, tuple[str, Callable[[User], Any]]] = {
     "declare models": ("policies", lambda actor: applying.apply([], actor=actor)),
     "make a key": ("keys", lambda actor: keys.create_key("new", ["read"], actor=actor)),
     "revoke a key": ("keys", lambda actor: keys.revoke_key("old", actor=actor)),
+    "forget a subject": (
+        "privacy",
+        lambda actor: erasing.forget("ada", actor=actor, patience=timedelta(0)),
+    ),
+    "export a subject": ("privacy", lambda actor: list(exporting.export("ada", actor=actor))),
 }
 ROLES = (*STAFF, *USUAL_SCOPES, "a superuser's key")
 
@@ -88,7 +93,7 @@ def _rows() -> None:
     """A private model that has served two versions and has a third that the gate let past."""
     make_champion(make_model(public=False))
     make_champion(_model())
-    make_version(_model())
+    make_prediction(make_version(_model()), subject="ada")
     keys.create_key("old", ["read"], actor=system_user("cli"))
 
 
@@ -133,6 +138,8 @@ SHELL = {
     "apply": ["{file}"],
     "create_api_key": ["new", "--scopes", "read"],
     "revoke_api_key": ["old"],
+    "forget": ["--subject", "ada"],
+    "export_subject": ["--subject", "ada"],
 }
 
 

@@ -82,7 +82,7 @@ def test_mlflow_knows_the_run_the_version_and_how_to_call_it(model: RegisteredMo
     assert found.tags["everlearn.bundle_digest"] == version.bundle_digest
     assert found.tags["everlearn.code_revision"] == version.code_revision
     assert info.signature.inputs.input_names() == ["length", "width"]
-    assert info.saved_input_example_info is not None
+    assert info.saved_input_example_info is None  # rows may be people's
 
 
 def test_a_new_version_becomes_staging_in_mlflow(model: RegisteredModel) -> None:

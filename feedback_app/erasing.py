@@ -1,0 +1,162 @@
+"""Forget a person: what a subject was asked, answered and said goes, that it happened stays.
+
+First everything in the database goes in one transaction, in which the erasure's row is made;
+then the rows in stored snapshots. Whatever is killed meanwhile, the erasure's row says what is
+left to do, and asking again goes on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from feedback_app import snapshots
+from feedback_app.durability import flushed
+from feedback_app.models import (
+    FORGOTTEN,
+    Erasure,
+    Feedback,
+    FeedbackReview,
+    RememberedAnswer,
+    RetrainingRun,
+)
+from models_app.learning.rows import digest_instance
+from models_app.models import Prediction, TrainingSnapshot
+from models_app.refusals import NotFound, Unavailable
+
+CHANGED_AT_ONCE = 500
+LOOK_EVERY = 0.5
+
+
+def predictions_of(subject: str, client: str = "") -> QuerySet[Prediction]:
+    """What was predicted about a subject, for one client or for all.
+
+    client: the name of an API key, or a user's. Raises NotFound when there is no such client.
+    """
+    found = Prediction.objects.filter(subject=subject).exclude(subject="")
+    if not client:
+        return found
+    users = User.objects.filter(username__in=(f"key-{client}", client))
+    if not users:
+        raise NotFound(f"There is no client {client!r}.")
+    return found.filter(client__in=users)
+
+
+def refuse_unless_allowed(actor: User) -> None:
+    """Raise PermissionDenied for whoever may neither export nor forget."""
+    if not actor.has_perm("models_app.forget_subject"):
+        raise PermissionDenied("Exporting and forgetting people needs forget_subject.")
+
+
+def hash_of(subject: str) -> str:
+    """What an erasure says of its subject: the same again for who asks, nothing to others."""
+    return salted_hmac("feedback_app.erasing", subject, algorithm="sha256").hexdigest()
+
+
+def forget(subject: str, *, actor: User, client: str = "", patience: timedelta) -> list[Erasure]:
+    """Forget a subject, and finish what was begun before; the erasures that are done now.
+
+    patience: how long to wait for runs that learn from the rows right now. Raises
+    PermissionDenied, NotFound when nothing is known of the subject, and Unavailable when such a
+    run goes on; then what is left is done when this is asked again.
+    """
+    refuse_unless_allowed(actor)
+    _clear_database(subject, actor, client)
+    begun = list(Erasure.objects.filter(subject_hash=hash_of(subject), finished_at=None))
+    if not begun:
+        raise NotFound(f"Nothing is known of {subject!r}.")
+    for erasure in begun:
+        finish(erasure, patience=patience)
+    return begun
+
+
+def _clear_database(subject: str, actor: User, client: str) -> None:
+    """All or nothing; nothing when nothing is known of the subject."""
+    asked = predictions_of(subject, client)
+    with flushed():
+        ids = list(asked.select_for_update().order_by("pk").values_list("pk", flat=True))
+        if not ids:
+            return
+        now = timezone.now()
+        pending: dict[str, list[Any]] = defaultdict(list)
+        words = 0
+        for start in range(0, len(ids), CHANGED_AT_ONCE):
+            part = ids[start : start + CHANGED_AT_ONCE]
+            words += _clear_feedback(part, pending)
+            Prediction.objects.filter(pk__in=part).update(
+                input={}, value="", probabilities=None, subject="", forgotten_at=now
+            )
+        Erasure.objects.create(
+            subject_hash=hash_of(subject), client=client, actor=actor, at=now,
+            predictions=len(ids), feedback=words, pending=pending,
+        )  # fmt: skip
+
+
+def _clear_feedback(predictions: list[Any], pending: dict[str, list[Any]]) -> int:
+    """Clear what was said about predictions; note the rows that snapshots may hold of it."""
+    words = list(Feedback.objects.select_for_update().filter(prediction__in=predictions))
+    for word in words:
+        row = [digest_instance(word.features), word.value]
+        if row not in pending[str(word.registered_model_id)]:
+            pending[str(word.registered_model_id)].append(row)
+        if word.status != Feedback.Status.SUPERSEDED:
+            word.status = Feedback.Status.REJECTED
+        word.features, word.value, word.comment, word.accepted_at = {}, "", "", None
+        # An address may be the person's own; one word a source may stand.
+        word.source, word.reasons = f"forgotten:{word.pk}", [FORGOTTEN]
+    fields = ["status", "features", "value", "comment", "accepted_at", "source", "reasons"]
+    Feedback.objects.bulk_update(words, fields, batch_size=CHANGED_AT_ONCE)
+    FeedbackReview.objects.filter(feedback__in=words).update(reason="")
+    RememberedAnswer.objects.filter(feedback__in=words).delete()
+    return len(words)
+
+
+def finish(erasure: Erasure, *, patience: timedelta) -> None:
+    """Remove the rows of an erasure from stored snapshots. Raises Unavailable."""
+    for model_id, rows in erasure.pending.items():
+        _wait_for_runs(int(model_id), erasure, patience)
+        wanted = {(digest, value) for digest, value in rows}
+        for snapshot in TrainingSnapshot.objects.filter(
+            registered_model=model_id, feedback_rows__gt=0
+        ):
+            _redact(snapshot, wanted)
+    erasure.pending, erasure.finished_at = {}, timezone.now()
+    erasure.save(update_fields=["pending", "finished_at"])
+
+
+def _redact(snapshot: TrainingSnapshot, wanted: set[tuple[str, Any]]) -> None:
+    """Other people's same words about the same features keep their row."""
+    words = Feedback.objects.filter(snapshots=snapshot).only("features", "value", "reasons")
+    kept = {
+        (digest_instance(word.features), word.value)
+        for word in words.iterator()
+        if FORGOTTEN not in word.reasons
+    }
+    if snapshots.redact(snapshot, wanted - kept):
+        snapshot.redacted_at = timezone.now()
+        snapshot.save(update_fields=["redacted_at"])
+
+
+def _wait_for_runs(model_id: int, erasure: Erasure, patience: timedelta) -> None:
+    """Until no run goes on that may have read the rows before they were cleared."""
+    active = RetrainingRun.objects.filter(
+        registered_model=model_id,
+        status=RetrainingRun.Status.RUNNING,
+        started_at__lte=erasure.at,
+    )
+    give_up = time.monotonic() + patience.total_seconds()
+    while run := active.first():
+        if time.monotonic() > give_up:
+            raise Unavailable(
+                f"The database has forgotten, but {run} may hold rows of it: ask again when it "
+                "has ended."
+            )
+        time.sleep(LOOK_EVERY)
