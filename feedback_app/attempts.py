@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
@@ -77,8 +79,9 @@ def _freeze(attempt: Attempt) -> TrainingSnapshot:
     attempt.progress("data", 0, 1)
     base = datasets.read_table(run.data or model.data)
     attempt.progress("snapshot", 0, 1)
-    # Up to the start, from which on feedback counts towards the next run.
-    snapshot = snapshots.freeze(model, base=base, up_to=run.started_at or timezone.now())
+    with _refusing_data():
+        # Up to the start, from which on feedback counts towards the next run.
+        snapshot = snapshots.freeze(model, base=base, up_to=run.started_at or timezone.now())
     attempt.write(snapshot=snapshot)
     return snapshot
 
@@ -89,16 +92,26 @@ def _train(attempt: Attempt, snapshot: TrainingSnapshot) -> ModelVersion:
     learned = learnt.kept(key, snapshot_digest=snapshot.digest, recipe=recipe)
     if learned is None:
         frozen = snapshots.load(snapshot, champion=_champion(run))
-        learned = training.learn(
-            run.registered_model,
-            train=frozen.train,
-            unseen=frozen.unseen,
-            snapshot=snapshot,
-            seed=_seed(snapshot),
-            on_progress=attempt.progress,
-        )
+        with _refusing_data():
+            learned = training.learn(
+                run.registered_model,
+                train=frozen.train,
+                unseen=frozen.unseen,
+                snapshot=snapshot,
+                seed=_seed(snapshot),
+                on_progress=attempt.progress,
+            )
         learnt.keep(key, learned)
     return registering.register(attempt, snapshot, learned)
+
+
+@contextmanager
+def _refusing_data() -> Iterator[None]:
+    """Whatever rows make learning say, ends the run under one name: only other rows would help."""
+    try:
+        yield
+    except ValueError as error:
+        raise datasets.DataRefused(str(error)) from error
 
 
 def _judge(attempt: Attempt, version: ModelVersion, snapshot: TrainingSnapshot) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 from django.db import transaction
@@ -88,19 +88,19 @@ def close_orphans() -> None:
     if it is the one that was noted, and with a new one otherwise.
     """
     for model in RegisteredModel.objects.filter(retired_at=None):
-        for opened in registry.open_runs(model.name):
-            if opened.tags.get("everlearn.installation") != installation():
+        for mlflow_run_id, tags in registry.open_runs(model.name).items():
+            if tags.get("everlearn.installation") != installation():
                 continue
-            if not _goes_on(opened):
-                logger.warning("MLflow run %s of %s: killed", opened.mlflow_run_id, model)
-                registry.kill_run(opened.mlflow_run_id)
+            if not _goes_on(mlflow_run_id, tags):
+                logger.warning("MLflow run %s of %s: killed", mlflow_run_id, model)
+                registry.kill_run(mlflow_run_id)
 
 
-def _goes_on(opened: registry.OpenRun) -> bool:
-    number = opened.tags.get("everlearn.run", "")
+def _goes_on(mlflow_run_id: str, tags: Mapping[str, str]) -> bool:
+    number = tags.get("everlearn.run", "")
     active = RetrainingRun.objects.filter(status__in=RetrainingRun.ACTIVE)
     run = active.filter(pk=int(number)).first() if number.isdecimal() else None
     if run is None:
         return False
-    noted = run.mlflow_run_id == opened.mlflow_run_id
-    return noted or opened.tags.get("everlearn.attempt") == str(run.attempts)
+    noted = run.mlflow_run_id == mlflow_run_id
+    return noted or tags.get("everlearn.attempt") == str(run.attempts)

@@ -121,6 +121,11 @@ def renew(run_id: int, token: int) -> bool:
     return held == 1
 
 
+def is_held(run_id: int, token: int) -> bool:
+    """Whether nobody has ended the run or taken it over, be its lease over or not."""
+    return _held(run_id, token).exists()
+
+
 def runs_to_wake() -> list[int]:
     """Ids of the runs that a worker could take up now, as many as there are places for."""
     active = list(RetrainingRun.objects.filter(status__in=RetrainingRun.ACTIVE).order_by("pk"))
@@ -130,14 +135,11 @@ def runs_to_wake() -> list[int]:
 
 def fail_spent_runs() -> None:
     """Fail the runs whose worker was lost in their last attempt."""
-    RetrainingRun.objects.filter(
+    spent = RetrainingRun.objects.filter(
         status=Status.RUNNING, leased_until__lt=timezone.now(), attempts__gte=MAX_ATTEMPTS
-    ).update(
-        status=Status.FAILED,
-        ended_at=timezone.now(),
-        leased_until=None,
-        error=f"worker_lost: the worker was lost {MAX_ATTEMPTS} times",
     )
+    for run_id, token in spent.values_list("pk", "attempts"):
+        fail(run_id, token, f"worker_lost: the worker was lost {MAX_ATTEMPTS} times")
 
 
 def retry_or_fail(run_id: int, token: int, why: str) -> None:

@@ -156,11 +156,21 @@ def redact(snapshot: TrainingSnapshot, rows: Collection[tuple[str, Any]]) -> int
 def _base_rows(model: RegisteredModel, base: pd.DataFrame) -> list[Row]:
     frame = usable_rows(base, model.target)
     instances = instances_of(frame, model.schema)
+    _refuse_without_required(model.schema, instances)
     targets = targets_of(frame[model.target], cast("Task", model.task)).tolist()
     return [
         Row(instance, target, digest_instance(instance), 1.0, [])
         for instance, target in zip(instances, targets, strict=True)
     ]
+
+
+def _refuse_without_required(schema: Schema, instances: Sequence[dict[str, Any]]) -> None:
+    for name in (feature.name for feature in schema.features if feature.required):
+        if missing := sum(name not in instance for instance in instances):
+            raise ValueError(
+                f"column '{name}' is required, but {missing} of {len(instances)} rows have no "
+                "value there"
+            )
 
 
 def _feedback_rows(model: RegisteredModel, up_to: datetime) -> list[Row]:

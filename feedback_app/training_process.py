@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 from django.conf import settings
@@ -72,18 +73,30 @@ def _wait(child: subprocess.Popen[bytes], run_id: int, token: int) -> bool:
             child.wait(LOOK_EVERY)
             return True
         except subprocess.TimeoutExpired:
-            if not _renewed(run_id, token):
+            if not _still_ours(child, run_id, token):
                 return True
     return False
 
 
-def _renewed(run_id: int, token: int) -> bool:
+def _still_ours(child: subprocess.Popen[bytes], run_id: int, token: int) -> bool:
+    """Renew the lease of a child at work; false when the run is no longer ours."""
     try:
+        # One that somebody stopped does nothing, so that another has to take over.
+        if _is_stopped(child.pid):
+            return retraining.is_held(run_id, token)
         return retraining.renew(run_id, token)
     except DatabaseError as error:
         # A busy database is not a lost lease: there is time for many more tries.
         logger.warning("lease of run %s not renewed: %s", run_id, error)
         return True
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        _, _, after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")
+    except OSError:
+        return False
+    return after_name.startswith("T")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -151,7 +151,16 @@ class ModelVersionAdmin(MayPromote, ReadOnlyAdmin):
         ("How it was made", {"fields": ("mlflow_run_id", "parameters_table")}),
         (
             "How it serves",
-            {"fields": ("runtime", "bundle_digest", "servable", "unservable_because", "classes")},
+            {
+                "fields": (
+                    "runtime",
+                    "bundle_digest",
+                    "servable",
+                    "unservable_because",
+                    "missing_in_registry",
+                    "classes",
+                )
+            },
         ),
         ("What it takes", {"fields": ("schema_table",), "classes": ("collapse",)}),
     )

@@ -36,6 +36,7 @@ MANIFEST = "manifest.json"
 SMOKE = "smoke.json"
 # Where MLflow keeps a bundle, within the folder of the version.
 FOLDER = "everlearn"
+FILES = frozenset({"model.onnx", "estimator.skops", SMOKE})
 TOLERANCE = 1e-4
 # The first of the smoke rows are real ones, evenly spread over those that it learnt from.
 BACKGROUND_ROWS = 10
@@ -120,6 +121,22 @@ def files_of(digest: str) -> dict[str, bytes]:
     content = _fetch(digest, MANIFEST, digest)
     named = json.loads(content)["files"]
     return {MANIFEST: content} | {name: _fetch(digest, name, sha) for name, sha in named.items()}
+
+
+def files_named_by(manifest: bytes, digest: str) -> list[str]:
+    """The files beside a manifest of that digest. Raises BundleRefused."""
+    if _sha256(manifest) != digest:
+        raise BundleRefused(
+            f"its manifest has the SHA-256 {_sha256(manifest)[:12]}…, not {digest[:12]}…",
+            code="bundle_hash_mismatch",
+        )
+    try:
+        names = set(json.loads(manifest)["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleRefused(f"its manifest makes no sense: {error!r}") from error
+    if not names <= FILES:
+        raise BundleRefused(f"no bundle holds {', '.join(sorted(names - FILES))[:100]}")
+    return sorted(names)
 
 
 def _open(digest: str, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:

@@ -26,6 +26,7 @@ from models_app.refusals import (
 
 CHAMPION_ALIAS = "prod"
 CHALLENGER_ALIAS = "staging"
+UNTRUSTED = "artifact_untrusted"
 
 
 def promote(
@@ -50,6 +51,7 @@ def promote(
         return newest(model)
     _refuse_generation(model, expected_generation)
     _refuse_unservable(version)
+    _refuse_missing(version)
     if not override:
         _refuse_ungated(version, model)
     return _move(
@@ -151,7 +153,8 @@ def _refuse_generation(model: RegisteredModel, expected: int | None) -> None:
 def _refuse_unservable(version: ModelVersion) -> None:
     if not version.servable:
         why = version.unservable_because or "it has no bundle"
-        raise NotServable(f"{version} cannot serve: {why}")
+        code = UNTRUSTED if why.startswith(UNTRUSTED) else ""
+        raise NotServable(f"{version} cannot serve: {why}", code=code)
     try:
         # Loaded once before the pointer moves, so that no web process is the first to fail.
         bundles.load(version.bundle_digest)
@@ -159,6 +162,14 @@ def _refuse_unservable(version: ModelVersion) -> None:
         raise NotServable(
             f"{version} cannot serve: {refusal.detail}", code=refusal.code
         ) from refusal
+
+
+def _refuse_missing(version: ModelVersion) -> None:
+    if version.missing_in_registry:
+        raise NotServable(
+            f"{version} is missing in MLflow, where it was deleted or lost; train again",
+            code="missing_in_registry",
+        )
 
 
 def _refuse_ungated(version: ModelVersion, model: RegisteredModel) -> None:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from django.db.models import F, Q
 from django.utils import timezone
 
-from models_app import promotion, registry
+from models_app import importing, promotion, registry
 from models_app.models import ModelVersion, RegisteredModel, RegistryAlias, RegistrySync
 from models_app.refusals import Refused
 
@@ -35,13 +35,16 @@ def reconcile(models: list[RegisteredModel] | None = None) -> None:
 
 
 def _reconcile_one(model: RegisteredModel) -> None:
+    # Read first: what is registered meanwhile is not missing.
+    known = list(model.versions.all())
     remote = registry.describe(model.name)
+    _note_missing(known, remote)
     if remote is None:
         return
     for found in remote.versions:
         _mirror_version(model, found)
     for alias in _wanted_aliases(model, remote):
-        _agree(model, alias, remote.aliases.get(alias.alias))
+        _agree(model, alias, remote)
 
 
 def reconcile_if_due(*, also: Callable[[], None] = lambda: None) -> bool:
@@ -67,17 +70,22 @@ def reconcile_if_due(*, also: Callable[[], None] = lambda: None) -> bool:
     return True
 
 
+def _note_missing(known: list[ModelVersion], remote: registry.RemoteModel | None) -> None:
+    """Mark our versions that MLflow has no more, or whose number it has given to another."""
+    there = {one.number: one.mlflow_run_id for one in remote.versions} if remote else {}
+    for version in known:
+        missing = there.get(version.number) != version.mlflow_run_id
+        if missing != version.missing_in_registry:
+            logger.warning("%s is %s MLflow", version, "missing in" if missing else "back in")
+            ModelVersion.objects.filter(pk=version.pk).update(missing_in_registry=missing)
+
+
 def _mirror_version(model: RegisteredModel, found: registry.RemoteVersion) -> None:
-    """A version that somebody else registered gets a row, but nothing that could serve it."""
-    ModelVersion.objects.get_or_create(
-        registered_model=model,
-        number=found.number,
-        defaults={
-            "mlflow_run_id": found.mlflow_run_id,
-            "recipe": "",
-            "unservable_because": "artifact_untrusted: registered outside EverLearn, no bundle",
-        },
-    )
+    """A version that was registered elsewhere gets a row, and serves only if it is a bundle."""
+    if not model.versions.filter(number=found.number).exists():
+        ModelVersion.objects.get_or_create(
+            registered_model=model, number=found.number, defaults=importing.describe(model, found)
+        )
 
 
 def _wanted_aliases(model: RegisteredModel, remote: registry.RemoteModel) -> list[RegistryAlias]:
@@ -89,17 +97,20 @@ def _wanted_aliases(model: RegisteredModel, remote: registry.RemoteModel) -> lis
     return list(ours.values())
 
 
-def _agree(model: RegisteredModel, alias: RegistryAlias, remote: int | None) -> None:
-    if alias.number == remote:
+def _agree(model: RegisteredModel, alias: RegistryAlias, remote: registry.RemoteModel) -> None:
+    there = remote.aliases.get(alias.alias)
+    if alias.number == there:
         _settle(alias, alias.number)
-    elif alias.number != alias.mirrored or remote is None:
-        registry.set_alias(model.name, alias.alias, alias.number)
-        _settle(alias, alias.number)
+    elif alias.number != alias.mirrored or there is None:
+        # What MLflow has lost can have no alias there.
+        if alias.number in {version.number for version in remote.versions}:
+            registry.set_alias(model.name, alias.alias, alias.number)
+            _settle(alias, alias.number)
     elif alias.alias == promotion.CHAMPION_ALIAS:
-        _moved_by_others(model, alias, remote)
+        _moved_by_others(model, alias, there)
     else:
-        alias.number = remote
-        _settle(alias, remote)
+        alias.number = there
+        _settle(alias, there)
 
 
 def _settle(alias: RegistryAlias, seen: int) -> None:
@@ -119,7 +130,10 @@ def _moved_by_others(model: RegisteredModel, alias: RegistryAlias, remote: int) 
         return
     version = model.versions.get(number=remote)
     held_because = "the policy asks for review"
-    if model.promotion.get("external", "follow") == "follow":
+    lost = model.versions.filter(number=alias.number, missing_in_registry=True).exists()
+    if lost or version.missing_in_registry:
+        held_because = "MLflow has lost versions, as after a restore"
+    elif model.promotion.get("external", "follow") == "follow":
         try:
             promotion.follow(version, reason=f"{alias} was moved to {remote} in MLflow")
             RegistryAlias.objects.filter(

@@ -67,6 +67,7 @@ class RemoteVersion:
 
     number: int
     mlflow_run_id: str
+    source: str
     tags: Mapping[str, str]
 
 
@@ -247,11 +248,19 @@ def describe(name: str) -> RemoteModel | None:
                 return None
             raise
         versions = [
-            RemoteVersion(int(one.version), one.run_id or "", dict(one.tags))
+            RemoteVersion(int(one.version), one.run_id or "", one.source or "", dict(one.tags))
             for one in mlflow.search_model_versions(filter_string=f"name='{name}'")
         ]
         aliases = {alias: int(number) for alias, number in found.aliases.items()}
         return RemoteModel(versions, aliases)
+
+
+def fetch(source: str, path: str) -> bytes:
+    """A file of a version's folder, as it is; nothing in it is run. Raises RegistryAway."""
+    with _away(), tempfile.TemporaryDirectory() as place:
+        folder = _client().get_logged_model(source.removeprefix("models:/")).artifact_location
+        found = mlflow.artifacts.download_artifacts(f"{folder}/{path}", dst_path=place)
+        return Path(found).read_bytes()
 
 
 def set_alias(name: str, alias: str, number: int) -> None:
@@ -267,24 +276,16 @@ def set_tags(name: str, number: int, tags: Mapping[str, str]) -> None:
             _client().set_model_version_tag(name, str(number), key, value)
 
 
-@dataclass(frozen=True)
-class OpenRun:
-    """A run that MLflow takes to be under way, with the tags that its maker gave it."""
-
-    mlflow_run_id: str
-    tags: Mapping[str, str]
-
-
-def open_runs(name: str) -> list[OpenRun]:
-    """The runs of model `name` that nobody has ended. Raises RegistryAway."""
+def open_runs(name: str) -> dict[str, Mapping[str, str]]:
+    """Ids and tags of the runs of model `name` that nobody has ended. Raises RegistryAway."""
     with _away():
         experiment = _client().get_experiment_by_name(name)
         if experiment is None:
-            return []
+            return {}
         found = _client().search_runs(
             [experiment.experiment_id], "attributes.status = 'RUNNING'", max_results=200
         )
-        return [OpenRun(run.info.run_id, dict(run.data.tags)) for run in found]
+        return {run.info.run_id: dict(run.data.tags) for run in found}
 
 
 def kill_run(mlflow_run_id: str) -> None:

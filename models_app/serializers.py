@@ -97,7 +97,8 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
         model = ModelVersion
         fields = (
             "number", "status", "aliases", "metrics", "mlflow_run_id", "snapshot",
-            "code_revision", "parameters", "runtime", "bundle_digest", "gate", "created_at",
+            "code_revision", "parameters", "runtime", "bundle_digest", "unservable_because",
+            "missing_in_registry", "gate", "created_at",
         )  # fmt: skip
 
     def get_aliases(self, version: ModelVersion) -> list[str]:

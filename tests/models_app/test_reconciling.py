@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from models_app import promotion, reconciling, registry, syncing
 from models_app.models import Deployment, RegisteredModel, RegistryAlias, RegistrySync
+from models_app.refusals import NotServable
 from tests.factories import make_champion, make_model, make_user, make_version
 
 pytestmark = pytest.mark.django_db
@@ -180,3 +181,52 @@ def test_whoever_asks_for_a_sync_without_a_worker_is_told() -> None:
 
     assert not synced
     assert "worker" in reason
+
+
+def test_a_version_that_mlflow_lost_is_shown_and_not_promotable_but_serves_and_rolls_back(
+    others: mlflow.MlflowClient, model: RegisteredModel
+) -> None:
+    boss = make_user("boss", is_superuser=True)
+    promotion.promote(
+        model.versions.get(number=2), actor=boss, door=Deployment.Door.API, reason="better"
+    )
+    others.delete_model_version(model.name, "1")
+
+    reconciling.reconcile()
+
+    lost = model.versions.get(number=1)
+    assert lost.missing_in_registry
+    with pytest.raises(NotServable) as refused:
+        promotion.promote(lost, actor=boss, door=Deployment.Door.API, reason="back")
+    assert refused.value.code == "missing_in_registry"
+    line = promotion.rollback(model, actor=boss, door=Deployment.Door.API, reason="worse")
+    assert line.version == lost
+    reconciling.reconcile()
+    assert prod(others, model) == 2
+
+
+def test_a_model_that_mlflow_lost_serves_on_and_its_versions_are_shown(
+    others: mlflow.MlflowClient, model: RegisteredModel
+) -> None:
+    others.delete_registered_model(model.name)
+
+    reconciling.reconcile()
+
+    assert all(version.missing_in_registry for version in model.versions.all())
+    model.refresh_from_db()
+    assert model.champion is not None
+    assert model.deployments.count() == 1
+
+
+def test_a_number_that_mlflow_gave_anew_is_not_taken_for_what_we_know_by_it(
+    others: mlflow.MlflowClient, model: RegisteredModel
+) -> None:
+    # As after an older database of MLflow's was restored, and somebody registered there again.
+    model.versions.filter(number=1).update(mlflow_run_id="f" * 32)
+    others.set_registered_model_alias(model.name, "prod", "2")
+
+    reconciling.reconcile()
+
+    assert model.versions.get(number=1).missing_in_registry
+    assert model.deployments.count() == 1
+    assert RegistryAlias.objects.get(alias="prod").held_for_review == 2
