@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from everlearn import configuration, logs, safety
+from everlearn import configuration, logs, metric_files, safety
 
 if TYPE_CHECKING:
     from gunicorn.http.message import Request
@@ -16,6 +16,8 @@ try:
     safety.refuse_unsafe_settings(_given)
 except configuration.ConfigurationError as error:
     sys.exit(f"everlearn: {error}")
+
+metric_files.begin(_given.home)
 
 # An IPv6 address needs its brackets.
 _host = f"[{_given.host}]" if ":" in _given.host else _given.host
@@ -58,8 +60,10 @@ def when_ready(server: object) -> None:
 
 
 def post_worker_init(worker: Worker) -> None:
-    from models_app import following
+    from models_app import counting, following
 
+    if not metric_files.take_room(worker.pid):
+        counting.stop()
     following.start()
 
 
@@ -70,6 +74,10 @@ def pre_request(worker: Worker, request: Request) -> None:
     if len(keys) > 1:
         others = [header for header in request.headers if header[0] != name]
         request.headers = [*others, (name, "\n".join(keys))]
+
+
+def child_exit(server: object, worker: Worker) -> None:
+    metric_files.give_back(worker.pid)
 
 
 def worker_exit(server: object, worker: Worker) -> None:

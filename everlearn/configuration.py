@@ -168,6 +168,12 @@ class Configuration:
         "127.0.0.1",
         "The address that the web processes listen on; 0.0.0.0 for all.",
     )
+    metrics_allow: tuple[IPv4Network | IPv6Network, ...] = _setting(
+        "EVERLEARN_METRICS_ALLOW",
+        _networks,
+        "127.0.0.1,::1",
+        "Addresses or networks that may read /metrics without a key, separated by commas.",
+    )
     predict_timeout: int = _setting(
         "EVERLEARN_PREDICT_TIMEOUT", _count, "10", "Seconds that a model has for an answer."
     )

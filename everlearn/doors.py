@@ -29,6 +29,7 @@ ROUTES: dict[str, dict[str, Door]] = {
     "schema": {"GET": Door(ANYBODY)},
     "health": {"GET": Door(ANYBODY)},
     "ready": {"GET": Door(ANYBODY)},
+    "metrics": {"GET": Door("read", public=True)},  # to the addresses of EVERLEARN_METRICS_ALLOW
     # Models and what they answer
     "models": {"GET": Door(ANYBODY)},  # those that are public; all to readers
     "model": {"GET": Door("read", public=True)},

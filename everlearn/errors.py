@@ -56,7 +56,15 @@ STATUSES: tuple[tuple[type[Refused], int], ...] = (
 )
 
 # Where programs call; everywhere else a browser gets a page.
-SEED_ROUTES = ("/predict", "/feedback", "/trigger", "/reload-model", "/health", "/ready")
+SEED_ROUTES = (
+    "/predict",
+    "/feedback",
+    "/trigger",
+    "/reload-model",
+    "/health",
+    "/ready",
+    "/metrics",
+)
 
 
 def answer_exception(error: Exception, context: ExceptionHandlerContext) -> Response | None:

@@ -28,6 +28,7 @@ EVERLEARN_CONCURRENT_RUNS = _given.concurrent_runs
 EVERLEARN_RUN_TIMEOUT = _given.run_timeout  # seconds
 EVERLEARN_RUN_MEMORY = _given.run_memory  # MiB
 EVERLEARN_HOST = _given.host
+EVERLEARN_METRICS_ALLOW = _given.metrics_allow
 EVERLEARN_PREDICT_TIMEOUT = _given.predict_timeout  # seconds
 EVERLEARN_PORT = _given.port
 # Links are made with this, never with the Host that a request came with.

@@ -2,6 +2,8 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
+from everlearn.metrics import MetricsView
+
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
@@ -10,6 +12,7 @@ urlpatterns = [
         SpectacularSwaggerSplitView.as_view(template_name="docs.html"),
         name="docs",
     ),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("", include("models_app.urls")),
     path("", include("feedback_app.urls")),
 ]

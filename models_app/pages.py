@@ -162,7 +162,11 @@ def ask(request: HttpRequest, served: Served, bundle: Bundle) -> HttpResponse:
     if form.is_valid():
         try:
             answered = serving.predict(
-                served.name, [form.instance], client=signed_in(request), explain=True
+                served.name,
+                [form.instance],
+                client=signed_in(request),
+                explain=True,
+                door="page",
             )
         except InvalidInstances as invalid:
             form.show(invalid.problems)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -18,19 +19,20 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from models_app import following, previewing, storing, tracing
+from models_app import counting, following, previewing, storing, tracing
 from models_app.bundles import Bundle
 from models_app.following import Served
 from models_app.learning.answers import Answers
 from models_app.learning.explanation import contributions
 from models_app.learning.kinds import Columns
-from models_app.learning.schema import Problem, Schema
+from models_app.learning.schema import InvalidInstances, Problem, Schema
 from models_app.models import Prediction, new_id
 from models_app.refusals import (
     InvalidInput,
     ModelFailed,
     NotFound,
     NotReady,
+    Refused,
     TooMuch,
 )
 
@@ -77,15 +79,16 @@ def predict(
     client: User | None,
     subject: str = "",
     explain: bool = False,
+    door: str = "native",
 ) -> Answered:
     """Answer each instance with the champion of `name`, and log each answer.
 
     explain: also say what each feature contributed, for as many instances as that is cheap
-    enough. Raises NotFound, NotReady, InvalidInput, TooMuch, InvalidInstances, ModelFailed,
-    ModelTooSlow or Unavailable; then nothing is logged.
+    enough. door: which dialect asks. Raises NotFound, NotReady, InvalidInput,
+    TooMuch, InvalidInstances, ModelFailed, ModelTooSlow or Unavailable; then nothing is logged.
     """
     served = registered(name)
-    return _answer(served, instances, client=client, subject=subject, explain=explain)
+    return _counted(served, instances, door, client=client, subject=subject, explain=explain)
 
 
 def preview(
@@ -102,9 +105,8 @@ def preview(
     The generation is that of the model meanwhile. Raises NotServable beside what `predict` does.
     """
     served = previewing.of_version(registered(name), number)
-    return _answer(
-        served, instances, client=client, subject=subject, explain=explain, is_preview=True
-    )
+    options = {"client": client, "subject": subject, "explain": explain}
+    return _counted(served, instances, "preview", **options, is_preview=True)
 
 
 def predict_rows(
@@ -114,7 +116,21 @@ def predict_rows(
 
     keep: called with the predictions, within the transaction that logs them.
     """
-    return _answer(served, instances, client=client, subject="", explain=False, keep=keep)
+    return _counted(served, instances, "batch", client=client, keep=keep)
+
+
+def _counted(served: Served, instances: Sequence[object], door: str, **options: Any) -> Answered:
+    began = perf_counter()
+    try:
+        answered = _answer(served, instances, **options)
+    except (Refused, InvalidInstances) as refusal:
+        counting.refused(served.name, door, getattr(refusal, "code", InvalidInput.default_code))
+        raise
+    seconds = perf_counter() - began
+    counting.answered(
+        served.name, served.number, door, rows=len(answered.predictions), seconds=seconds
+    )
+    return answered
 
 
 def _answer(
@@ -122,8 +138,8 @@ def _answer(
     instances: Sequence[object],
     *,
     client: User | None,
-    subject: str,
-    explain: bool,
+    subject: str = "",
+    explain: bool = False,
     is_preview: bool = False,
     keep: Keep | None = None,
 ) -> Answered:

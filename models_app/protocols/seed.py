@@ -35,9 +35,9 @@ class DefaultPredictView(native.AnsweringView):
         served = serving.registered(serving.default_name())
         body = request.data
         if _is_native(body, served):
-            answered = self.predict(served.name, **native.read(body))
+            answered = self.predict(served.name, door="seed", **native.read(body))
             return native.written(answered, _headers(answered))
-        answered = self.predict(served.name, rows_of(body))
+        answered = self.predict(served.name, rows_of(body), door="seed")
         values = [prediction["value"] for prediction in answered.predictions]
         return Response({served.target: values}, headers=_headers(answered))
 

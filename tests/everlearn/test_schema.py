@@ -36,7 +36,15 @@ from tests.factories import make_champion, make_model, make_user, make_version
 from tests.feedback_app.makers import make_prediction, make_run
 
 EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "4"))
-SEED_ROUTES = {"/predict", "/feedback", "/trigger", "/reload-model", "/health", "/ready"}
+SEED_ROUTES = {
+    "/predict",
+    "/feedback",
+    "/trigger",
+    "/reload-model",
+    "/health",
+    "/ready",
+    "/metrics",
+}
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
