@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import IO, Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -83,7 +84,7 @@ def submit(served: Served, stream: IO[bytes], *, form: BatchJob.Format, actor: U
     with storing.writing(), transaction.atomic():
         job.save(force_insert=True)
         # Should the message fail, the next pulse finds the job.
-        transaction.on_commit(partial(queueing.wake_batch, str(job.pk)), robust=True)
+        transaction.on_commit(partial(queueing.wake_batch, job.pk), robust=True)
     return job
 
 
@@ -110,7 +111,7 @@ def next_job() -> BatchJob | None:
     return active[0] if active else None
 
 
-def claim(job_id: str) -> BatchJob | None:
+def claim(job_id: UUID) -> BatchJob | None:
     """Take a job for this worker; None when it is not free or another is being worked on."""
     fail_spent()
     now = timezone.now()

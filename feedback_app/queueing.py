@@ -7,6 +7,7 @@ holds a run's id at most and may be lost or arrive twice: the rows say what is t
 from __future__ import annotations
 
 import logging
+from uuid import UUID
 
 from django.conf import settings
 from django_q.models import Schedule
@@ -39,11 +40,11 @@ def wake(run_id: int) -> None:
     )
 
 
-def wake_batch(job_id: str) -> None:
+def wake_batch(job_id: UUID) -> None:
     """Have a worker look at a batch, now."""
     async_task(
         EXECUTE_BATCH,
-        job_id,
+        job_id.int,  # a number, as every id in a message
         task_name=f"batch-{job_id}",
         group="batch",
         timeout=BATCH_TIMEOUT,

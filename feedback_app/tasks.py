@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from feedback_app import (
     batches,
     heartbeat,
@@ -26,8 +28,9 @@ def execute_retraining(run_id: int) -> str:
         return f"{run}: {run.status}"
 
 
-def execute_batch(job_id: str) -> str:
+def execute_batch(number: int) -> str:
     """Work on a batch for its turn, then have the next one looked at. Safe to deliver twice."""
+    job_id = UUID(int=number)
     job = batches.claim(job_id)
     if job is None:
         return f"batch {job_id} is not free, or another is worked on"
@@ -55,4 +58,4 @@ def pulse() -> str:
 
 def _wake_next_batch() -> None:
     if job := batches.next_job():
-        queueing.wake_batch(str(job.pk))
+        queueing.wake_batch(job.pk)

@@ -29,7 +29,7 @@ def submitted(client: APIClient, body: str | bytes, kind: str = "text/csv") -> B
 
 
 def work(job: BatchJob) -> str:
-    return tasks.execute_batch(str(job.pk))
+    return tasks.execute_batch(job.pk.int)
 
 
 def shown(client: APIClient, job: BatchJob) -> Any:

@@ -71,7 +71,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(
 ) -> None:
     monkeypatch.setattr(batches, "CHUNK", 10)
     job = submitted(client, leaves_csv(15))
-    late = batches.claim(str(job.pk))
+    late = batches.claim(job.pk)
     assert late
     BatchJob.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
     work(job)
@@ -100,16 +100,16 @@ def test_jobs_take_turns(client: APIClient, monkeypatch: pytest.MonkeyPatch) -> 
 def test_one_job_is_worked_on_at_a_time(client: APIClient) -> None:
     first, second = (submitted(client, leaves_csv(5)) for _ in range(2))
 
-    assert batches.claim(str(first.pk))
+    assert batches.claim(first.pk)
 
-    assert batches.claim(str(second.pk)) is None
+    assert batches.claim(second.pk) is None
     assert batches.next_job() is None
 
 
 def test_a_job_that_kills_its_workers_fails(client: APIClient) -> None:
     job = submitted(client, leaves_csv(5))
     for _ in range(batches.MAX_ATTEMPTS):
-        assert batches.claim(str(job.pk))
+        assert batches.claim(job.pk)
         BatchJob.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
 
     tasks.pulse()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,10 @@ def test_our_own_messages_are_carried_out() -> None:
     OrmQ.objects.all().delete()
     queueing.put_pulse()
     assert taken() == [queueing.PULSE]
+
+    OrmQ.objects.all().delete()
+    queueing.wake_batch(uuid.uuid4())
+    assert taken() == [queueing.EXECUTE_BATCH]
 
 
 @pytest.mark.parametrize(
