@@ -14,8 +14,10 @@ from django.db import connection
 from feedback_app import registering, retraining
 from feedback_app.attempts import carry_out
 from feedback_app.models import RetrainingRun
-from models_app.models import RegisteredModel
-from tests.factories import make_model
+from models_app import following, promotion, reconciling, registry
+from models_app.actors import system_user
+from models_app.models import Deployment, RegisteredModel
+from tests.factories import make_champion, make_model, make_version
 from tests.feedback_app.makers import make_run
 from tests.instance import wait_for
 from tests.stubborn_mlflow import StubbornMlflow, used_by_everlearn
@@ -152,3 +154,34 @@ def test_what_a_dead_attempt_left_open_in_mlflow_is_killed(server: StubbornMlflo
         client.get_run(one.info.run_id).info.status for one in (at_work, left, ended, others)
     ]
     assert statuses == ["RUNNING", "KILLED", "KILLED", "RUNNING"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_alias_follows_once_mlflow_is_back_and_what_serves_is_the_ledgers(
+    server: StubbornMlflow,
+) -> None:
+    """R2"""
+    model = make_model(f"leaves-{uuid.uuid4().hex[:8]}")
+    client = mlflow.MlflowClient(server.url)
+    client.create_registered_model(model.name)
+    for _ in range(2):
+        client.create_model_version(model.name, "s3://nowhere/model")
+    make_champion(model)
+    second = make_version(model)
+    reconciling.reconcile([model])
+
+    server.hang("registered-models")
+    line = promotion.promote(
+        second, actor=system_user("everlearn"), door=Deployment.Door.POLICY, reason="better"
+    )
+    with pytest.raises(registry.RegistryAway):
+        reconciling.reconcile([model])
+    served = following.served()[model.name]
+    assert (served.number, served.generation) == (second.number, line.generation)
+    server.hang()
+    reconciling.reconcile([model])
+
+    assert client.get_model_version_by_alias(model.name, "prod").version == str(second.number)
+    server.hang()
+    reconciling.reconcile([model])
+    assert not any("alias" in path for path in server.asked())
