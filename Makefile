@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 CONTAINER ?= docker
 IMAGE ?= everlearn:local
 
-.PHONY: up demo bench test drills chromium lint check image smoke push deploy lock clean
+.PHONY: up demo bench test drills soak chromium lint check image smoke push deploy lock clean
 .DELETE_ON_ERROR:
 
 up: $(READY)
@@ -29,6 +29,11 @@ test: $(READY) chromium
 # The faults that must not break us, on whole instances; minutes.
 drills: $(READY)
 	@$(WITH_POSTGRES) $(BIN)/python -m pytest tests/drills
+
+# Kills at random for MINUTES, then holds every answer against the tables.
+MINUTES ?= 5
+soak: $(READY)
+	@$(BIN)/python -m tests.drills.soak $(MINUTES)
 
 # For the browser tests: Debian's where we may install it, else the one that Playwright brings.
 chromium: $(READY)

@@ -18,7 +18,7 @@ from django.conf import settings
 from feedback_app.lifeline import tied
 
 # All must be over within ten seconds; supervisord itself allows its programs six.
-STOP_SECONDS = 9.0
+STOP_SECONDS = 8.0
 # Is there while a restore exchanges the parts of a home.
 UNFINISHED_RESTORE = "restoring"
 CONFIGURATION = Path(__file__).parent.parent / "supervisord.conf"

@@ -59,6 +59,9 @@ class History:
         with self._lock:
             return iter(list(self._exchanges))
 
+    def __len__(self) -> int:
+        return len(self._exchanges)
+
     def answered_since(self, moment: float) -> bool:
         """Whether a prediction that was asked for after `moment` (since 1970) was given."""
         return any(one.status == 200 for one in self.predictions_since(moment))
@@ -71,12 +74,16 @@ class Clients:
     """Threads that predict and give feedback at a steady rate, for as long as the block lasts.
 
     rate: predictions a second of all together; every third is followed by feedback on it.
+    kept_alive: whether connections are used again, as a server may close them between requests.
     """
 
-    def __init__(self, url: str, key: str, *, rate: float = 20, threads: int = 4) -> None:
+    def __init__(
+        self, url: str, key: str, *, rate: float = 20, threads: int = 4, kept_alive: bool = True
+    ) -> None:
         self.history = History()
         self._url, self._key = url, key
         self._pause = threads / rate
+        self._limits = httpx.Limits(max_keepalive_connections=None if kept_alive else 0)
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(number,)) for number in range(threads)
@@ -104,6 +111,7 @@ class Clients:
             base_url=self._url,
             headers={"Authorization": f"Bearer {self._key}"},
             timeout=TIMEOUT,
+            limits=self._limits,
         ) as client:
             while not self._stopping.wait(max(0.0, due - time.monotonic())):
                 due = max(due + self._pause, time.monotonic() - 1)

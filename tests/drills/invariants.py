@@ -26,7 +26,16 @@ SUCCESS = {"predict": (200,), "feedback": (200, 201)}
 
 
 def check(instance: Instance, history: Iterable[Exchange], *, within: float = 120.0) -> Tables:
-    """Fail unless all invariants hold, once no run is under way any more.
+    """Fail unless all invariants hold; the tables, for what else there is to ask of them."""
+    found, broken = examine(instance, history, within=within)
+    assert not broken, "\n".join(broken[:20])
+    return found
+
+
+def examine(
+    instance: Instance, history: Iterable[Exchange], *, within: float
+) -> tuple[Tables, list[str]]:
+    """Wait until no run is under way; the tables then, and every violation.
 
     To be asked when the clients have ended: what they do meanwhile would be in one place only.
     """
@@ -39,9 +48,8 @@ def check(instance: Instance, history: Iterable[Exchange], *, within: float = 12
 
     wait_for(quiet, within)
     exchanges = list(history)
-    broken = violations(exchanges, found) + list(nothing_private_is_logged(instance, exchanges))
-    assert not broken, "\n".join(broken[:20])
-    return found
+    private = nothing_private_is_logged(instance, exchanges)
+    return found, [*violations(exchanges, found), *private]
 
 
 def violations(history: Iterable[Exchange], tables: Tables) -> list[str]:

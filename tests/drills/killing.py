@@ -11,25 +11,25 @@ import psutil
 
 from tests.instance import Instance
 
-KINDS = ("web", "queue", "trainer", "guard")
+KINDS = ("web", "master", "queue", "trainer", "guard")
 
 
 def alive(instance: Instance, kind: str) -> list[psutil.Process]:
-    """The processes of a kind: web processes, the queue's cluster, trainers, its guard."""
-    if kind == "web":
-        return _web(instance)
+    """The processes of a kind.
+
+    web: those that answer. master: the one that starts them anew. queue: the cluster. guard: the
+    one that watches it. trainer: those of the runs under way.
+    """
+    if kind in ("web", "master"):
+        started = instance.below("gunicorn.conf.py")
+        return [one for one in started if (_parent(one) in started) == (kind == "web")]
     return instance.below({"queue": "cluster", "trainer": "run_training", "guard": "worker"}[kind])
 
 
-def _web(instance: Instance) -> list[psutil.Process]:
-    """Those that answer: children of the first one, which only watches them."""
-    started = instance.below("gunicorn.conf.py")
-    found = []
-    for process in started:
-        with suppress(psutil.NoSuchProcess):
-            if process.parent() in started:
-                found.append(process)
-    return found
+def _parent(process: psutil.Process) -> psutil.Process | None:
+    with suppress(psutil.NoSuchProcess):
+        return process.parent()
+    return None
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Promote within an instance, past its doors: `python -m tests.drills.promoting MODEL TIMES`.
 
-The model's two versions take turns; the second, made when there is none yet, takes each oak for
-an elm. A model that has nothing yet is given its first version.
+The model's two versions take turns; one that is not there yet is made, and the second takes each
+oak for an elm.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.instance import Instance
 
 EVERY = 0.15
+# MLflow gives the next ones to what is trained.
+FIRST_NUMBER = 1001
 
 
 def promote(instance: Instance, model: str, *, times: int) -> None:
@@ -39,12 +41,13 @@ def _promote(name: str, times: int) -> None:
     from tests.factories import make_version
 
     model = RegisteredModel.objects.get(name=name)
-    while model.versions.count() < 2:
-        make_version(model, turned=model.versions.exists())
+    while (made := model.versions.count()) < 2:
+        make_version(model, turned=bool(made), number=FIRST_NUMBER + made)
     actor = system_user("cli")
     for _ in range(times):
         model.refresh_from_db()
-        version = next(one for one in model.versions.order_by("number") if one != model.champion)
+        first, second = model.versions.order_by("number")[:2]
+        version = second if model.champion == first else first
         promotion.promote(
             version, actor=actor, door=Deployment.Door.CLI, reason="a drill", override=True
         )

@@ -59,7 +59,7 @@ def test_web_processes_that_are_killed_lose_nothing_that_was_answered(instance: 
 
 
 def test_whatever_is_killed_no_row_is_lost_and_every_run_ends(instance: Instance) -> None:
-    """P2 and T1 together: web, queue, its guard and trainers, while a run is under way."""
+    """P2 and T1 together: web and its master, queue and its guard, and a trainer at work."""
     killer = Killer(instance)
     with (
         instance.client() as staff,
@@ -69,7 +69,7 @@ def test_whatever_is_killed_no_row_is_lost_and_every_run_ends(instance: Instance
         assert asked.status_code == 202
         wait_for(lambda: alive(instance, "trainer"), RUN_ENDS_WITHIN)
         killer.kill_one("trainer")
-        for kind in ("web", "queue", "web", "guard", "queue", "web"):
+        for kind in ("web", "queue", "master", "guard", "queue", "web"):
             time.sleep(1.5)
             killer.kill_one(kind)
 
