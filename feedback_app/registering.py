@@ -82,11 +82,15 @@ def installation() -> str:
 
 
 def close_orphans() -> None:
-    """Mark as killed the MLflow runs that nobody goes on with. Raises RegistryAway.
+    """Mark as killed the MLflow runs that nobody goes on with, and remove what nobody needs.
+
+    Raises RegistryAway.
 
     An attempt that was killed leaves its run open; the attempt after it goes on with that run
     if it is the one that was noted, and with a new one otherwise.
     """
+    for key in learnt.kept_keys() - _active_keys():
+        learnt.forget(key)
     for model in RegisteredModel.objects.filter(retired_at=None):
         for mlflow_run_id, tags in registry.open_runs(model.name).items():
             if tags.get("everlearn.installation") != installation():
@@ -94,6 +98,11 @@ def close_orphans() -> None:
             if not _goes_on(mlflow_run_id, tags):
                 logger.warning("MLflow run %s of %s: killed", mlflow_run_id, model)
                 registry.kill_run(mlflow_run_id)
+
+
+def _active_keys() -> set[str]:
+    active = RetrainingRun.objects.filter(status__in=RetrainingRun.ACTIVE)
+    return {str(run_id) for run_id in active.values_list("pk", flat=True)}
 
 
 def _goes_on(mlflow_run_id: str, tags: Mapping[str, str]) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.core.files.storage import default_storage
 
 from models_app.atomic_storage import store
 
+ROOM = "learnt"
 FOLDER, REPORT = "folder.zip", "learnt.json"
 
 
@@ -59,9 +61,25 @@ def kept(key: str, *, snapshot_digest: str, recipe: str) -> Learnt | None:
 
 def forget(key: str) -> None:
     """Remove what was kept under `key`, if anything was."""
-    for name in (REPORT, FOLDER):
+    # The report first: without it, the rest counts for nothing.
+    default_storage.delete(_name(key, REPORT))
+    for name in _listed(f"{ROOM}/{key}")[1]:
         default_storage.delete(_name(key, name))
+    with suppress(OSError):  # somebody is keeping anew
+        default_storage.delete(f"{ROOM}/{key}")
+
+
+def kept_keys() -> set[str]:
+    """Under which keys something is kept."""
+    return set(_listed(ROOM)[0])
+
+
+def _listed(folder: str) -> tuple[list[str], list[str]]:
+    try:
+        return default_storage.listdir(folder)
+    except FileNotFoundError:
+        return [], []
 
 
 def _name(key: str, name: str) -> str:
-    return f"learnt/{key}/{name}"
+    return f"{ROOM}/{key}/{name}"

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 
 import mlflow
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.db import connection
 
 from feedback_app import registering, retraining
 from feedback_app.attempts import carry_out
 from feedback_app.models import RetrainingRun
-from models_app import following, promotion, reconciling, registry
+from models_app import following, learnt, promotion, reconciling, registry
 from models_app.actors import system_user
 from models_app.models import Deployment, RegisteredModel
 from tests.factories import make_champion, make_model, make_version
@@ -148,8 +150,14 @@ def test_what_a_dead_attempt_left_open_in_mlflow_is_killed(server: StubbornMlflo
     ended = client.create_run(experiment, tags={**ours, "everlearn.run": "0"})
     others = client.create_run(experiment, tags={"everlearn.run": "0"})
 
+    default_storage.save("learnt/0/folder.zip", ContentFile(b"of a run that was cancelled"))
+    default_storage.save(f"learnt/{run.pk}/folder.zip", ContentFile(b"of a run at work"))
+
     registering.close_orphans()
 
+    assert str(run.pk) in learnt.kept_keys()
+    assert "0" not in learnt.kept_keys()
+    learnt.forget(str(run.pk))
     statuses = [
         client.get_run(one.info.run_id).info.status for one in (at_work, left, ended, others)
     ]

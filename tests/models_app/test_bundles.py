@@ -114,6 +114,25 @@ def test_a_missing_file_is_refused(home: Path, digest: str) -> None:
     assert refusal_of(digest) == "bundle_unavailable"
 
 
+def test_what_the_manifest_does_not_name_is_never_opened(home: Path, digest: str) -> None:
+    for extra in (stored(home, digest, "evil.pkl"), cached(home, digest, "evil.pkl")):
+        extra.write_bytes(b"never read")
+        extra.chmod(0)
+
+    assert values(bundles.load(digest)) == ["elm", "oak"]
+
+
+def test_a_link_in_the_place_of_a_file_is_worth_what_it_leads_to(home: Path, digest: str) -> None:
+    elsewhere = home / "elsewhere"
+    elsewhere.write_bytes(b"something else")
+    for path in (stored(home, digest, "model.onnx"), cached(home, digest, "model.onnx")):
+        path.unlink()
+        path.symlink_to(elsewhere)
+
+    assert refusal_of(digest) == "bundle_hash_mismatch"
+    assert elsewhere.read_bytes() == b"something else"
+
+
 def test_a_cached_bundle_serves_while_storage_is_away(home: Path, digest: str) -> None:
     bundles.load(digest)
     (home / "bucket").rename(home / "away")
