@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import string
+import subprocess
+import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -10,16 +14,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from feedback_app import idempotency, tasks
+from feedback_app import idempotency, tasks, triggering
 from feedback_app.idempotency import Answer, Attempt
 from feedback_app.models import Feedback, RememberedAnswer
 from tests.conftest import KeyMaker
 from tests.factories import LONG, make_champion, make_model
 from tests.feedback_app.makers import make_prediction
+from tests.instance import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -230,4 +236,53 @@ def test_of_fifty_at_once_one_is_carried_out(key: Any) -> None:
     assert counted[201] == 1
     assert set(counted) <= {200, 201, 409}
     assert len({body["id"] for status, body in answers if status < 300}) == 1
+    assert Feedback.objects.count() == 1
+
+
+def killed(when: str) -> None:
+    """Have a process of its own take the request in, and kill it before the client hears."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.drills.killed_request", when],
+        input=json.dumps(OAK), cwd=settings.BASE_DIR, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def answered(api: APIClient) -> Any:
+    """The answer to the request, once nothing of the killed process holds the key any more."""
+    answers: list[Any] = []
+
+    def under_way_no_more() -> bool:
+        answers.append(send(api))
+        return bool(answers[-1].status_code != 409)
+
+    wait_for(under_way_no_more, 10)
+    return answers[-1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_process_killed_between_commit_and_reply_has_the_retry_replayed(api: APIClient) -> None:
+    """F1."""
+    model = make_model()
+    killed("before-reply")
+
+    answer = answered(api)
+
+    word = Feedback.objects.get()
+    assert answer.status_code == 200
+    assert answer.headers["Idempotent-Replayed"] == "true"
+    assert answer.json()["id"] == str(word.pk)
+    assert triggering.feedback_since_last_snapshot(model) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_process_killed_before_the_commit_leaves_nothing_and_no_lock(api: APIClient) -> None:
+    """F1."""
+    make_model()
+    killed("before-commit")
+    assert not Feedback.objects.exists()
+
+    answer = answered(api)
+
+    assert answer.status_code == 201
     assert Feedback.objects.count() == 1

@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 from feedback_app.models import Feedback, FeedbackReview
 from tests.conftest import KeyMaker
 from tests.factories import make_champion
-from tests.feedback_app.makers import make_feedback
+from tests.feedback_app.makers import make_feedback, make_prediction
 
 pytestmark = pytest.mark.django_db
 
@@ -95,3 +95,20 @@ def test_an_unknown_word_is_not_found(client_with: KeyMaker) -> None:
     )
 
     assert answer.status_code == 404
+
+
+def test_a_prediction_shows_its_words_as_they_stand_after_a_correction(
+    client_with: KeyMaker, word: Feedback
+) -> None:
+    word.prediction = make_prediction(make_champion(word.registered_model))
+    word.save()
+    body = {"decision": "accept", "value": "oak", "reason": "a typo"}
+    corrected = client_with("review").post(path(word), body).json()["id"]
+
+    shown = client_with("read").get(f"/api/predictions/{word.prediction.pk}/").json()["feedback"]
+
+    assert [(one["id"], one["status"], one["value"]) for one in shown] == [
+        (corrected, "accepted", "oak"),
+        (str(word.pk), "superseded", "elm"),
+    ]
+    assert shown[1]["superseded_by"] == corrected
