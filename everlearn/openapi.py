@@ -44,13 +44,13 @@ ALWAYS = {
     "404": "There is no such thing, or none for the one who asks.",
     "405": "The route takes other methods.",
     "406": "Another form than JSON was asked for.",
+    "409": "The thing is not in a state that allows it.",
     "429": "Too many requests.",
     "500": "Something broke.",
     "503": "Not now: nothing is promoted, or the storage is busy.",
 }
 GUARDED = {"401": "No key, or one that is wrong.", "403": "The key's scopes do not allow it."}
 CHANGING = {
-    "409": "The thing is not in a state that allows it.",
     "413": "The body is too long, or has too many items.",
     "415": "The body is not plain JSON.",
     "422": "Understood and refused, as by the gate.",
