@@ -31,6 +31,9 @@ from everlearn.backups.verifying import (
     BackupRefused,
 )
 from everlearn.supervising import UNFINISHED_RESTORE, sole_instance
+from feedback_app import erasing
+from feedback_app.models import Erasure
+from models_app.actors import system_user
 from models_app.following import ALIVE_WITHIN
 from models_app.models import RegisteredModel, WebProcess
 
@@ -60,10 +63,26 @@ def restore(backup: Path, *, force: bool) -> dict[str, Any]:
             shutil.rmtree(left)
         with opened(backup, beside=home) as (folder, manifest):
             _refuse_other_vendor(manifest)
-            unfinished.touch()
+            _keep_erasures(unfinished, since=manifest["made_at"])
             _put_in_place(folder, manifest)
+            _forget_again(unfinished)
             unfinished.unlink()
     return manifest
+
+
+def _keep_erasures(unfinished: Path, *, since: str) -> None:
+    """Mark the restore as begun, with whom the rows that go had forgotten."""
+    known = set(unfinished.read_text().split()) if unfinished.exists() else set()
+    with suppress(DatabaseError):
+        later = Erasure.objects.filter(client="", at__gt=since)
+        known |= set(later.values_list("subject_hash", flat=True))
+    unfinished.write_text("\n".join(sorted(known)))
+
+
+def _forget_again(unfinished: Path) -> None:
+    """Whoever was forgotten after the backup was made stays forgotten."""
+    actor = system_user("everlearn")
+    erasing.forget_again(unfinished.read_text().split(), actor=actor)
 
 
 def _refuse_live_processes() -> None:

@@ -73,6 +73,11 @@ def _everything() -> str:
     return "\n".join(said)
 
 
+def _database_files() -> bytes:
+    """What stands in SQLite's files, free pages and log included."""
+    return b"".join(path.read_bytes() for path in settings.EVERLEARN_HOME.glob("db.sqlite3*"))
+
+
 def test_nothing_of_a_forgotten_person_stays_and_counts_do(champion, cli) -> None:
     """V1."""
     prediction, word = _about_ada(champion)
@@ -230,6 +235,8 @@ def test_an_erasure_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     _about_ada(champion)
     snapshot = _freeze(champion)
 
+    if connection.vendor == "sqlite":
+        assert CANARY.encode() in _database_files()
     _killed("erasing", "Erasure.objects.create", "forget", "--subject", CANARY)
     assert not Erasure.objects.exists()
     assert Prediction.objects.filter(subject=CANARY).exists()
@@ -241,6 +248,7 @@ def test_an_erasure_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     assert ADA["length"] in set(parquet.read_table(table)["length"])
 
     call_command("forget", "--subject", CANARY)
+    assert CANARY.encode() not in _database_files()
     assert Erasure.objects.get().finished_at is not None
     assert ADA["length"] not in set(parquet.read_table(table)["length"])
     with pytest.raises(CommandError, match="Nothing is known of"):

@@ -91,6 +91,19 @@ def test_nothing_starts_on_half_a_restore_and_another_completes_it(
         pass
 
 
+def test_who_was_forgotten_after_the_backup_stays_forgotten(backup: Path, tmp_path: Path) -> None:
+    """V3."""
+    assert manage(tmp_path, "restore", str(backup)).returncode == 0
+    assert manage(tmp_path, "forget", "--subject", "s3").returncode == 0
+
+    restored = manage(tmp_path, "restore", str(backup), "--force")
+
+    assert restored.returncode == 0, restored.stderr
+    asked = manage(tmp_path, "export_subject", "--subject", "s3")
+    assert "Nothing is known of" in asked.stderr
+    assert manage(tmp_path, "export_subject", "--subject", "s4").returncode == 0
+
+
 def test_a_backup_of_another_kind_of_database_is_refused(backup: Path, tmp_path: Path) -> None:
     with databases.fresh("postgres") as url:
         refused = manage(tmp_path, "restore", str(backup), **url)
