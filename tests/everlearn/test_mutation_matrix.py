@@ -140,6 +140,7 @@ SHELL = {
     "revoke_api_key": ["old"],
     "forget": ["--subject", "ada"],
     "export_subject": ["--subject", "ada"],
+    "training_data": ["leaves", "--format", "csv"],
 }
 
 
