@@ -71,7 +71,7 @@ def everlearn(home: Path) -> Iterator[tuple[int, psutil.Process]]:
     port = free_port()
     environment = {
         "EVERLEARN_HOME": str(home / "var"), "EVERLEARN_MODELS": str(models),
-        "PORT": str(port), "WEB_CONCURRENCY": "1",
+        "PORT": str(port), "WEB_CONCURRENCY": "1", "EVERLEARN_ANONYMOUS_PER_MINUTE": "100000000",
     }  # fmt: skip
     with running([sys.executable, "manage.py", "up"], environment) as up:
         wait_for(port, "/ready")

@@ -35,6 +35,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _number(text: str) -> int:
+    return 0 if text == "0" else _count(text)
+
+
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) < 1:
         raise ValueError("not a whole number above 0")
@@ -146,6 +150,18 @@ class Configuration:
         _header,
         "",
         "Set to https by the proxy in front, as X-Forwarded-Proto; then plain HTTP is redirected.",
+    )
+    trusted_proxies: int = _setting(
+        "EVERLEARN_TRUSTED_PROXIES",
+        _number,
+        "0",
+        "Proxies of ours that add to X-Forwarded-For, which counts for nothing without one.",
+    )
+    anonymous_per_minute: int = _setting(
+        "EVERLEARN_ANONYMOUS_PER_MINUTE",
+        _count,
+        "20000",
+        "Requests without a key that each web process takes from one address.",
     )
     durability: str = _setting(
         "EVERLEARN_DURABILITY",

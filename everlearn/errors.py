@@ -34,6 +34,7 @@ from models_app.refusals import (
     Refused,
     StillUnderWay,
     TooMuch,
+    TooOften,
     Unavailable,
 )
 
@@ -45,6 +46,7 @@ STATUSES: tuple[tuple[type[Refused], int], ...] = (
     (Gone, 410),
     (InvalidInput, 400),
     (TooMuch, 413),
+    (TooOften, 429),
     (Conflict, 409),
     (KeyReused, 422),
     (GateSaidNo, 422),
@@ -77,8 +79,15 @@ def answer_exception(error: Exception, context: ExceptionHandlerContext) -> Resp
         return response
     set_rollback()
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
-    headers = {"Retry-After": "1"} if isinstance(error, StillUnderWay) else _headers(status)
-    return Response(_refusal_body(error, status), status=status, headers=headers)
+    return Response(
+        _refusal_body(error, status), status=status, headers=_headers(status, _wait(error))
+    )
+
+
+def _wait(refusal: Refused) -> str:
+    if isinstance(refusal, TooOften):
+        return str(refusal.wait)
+    return "1" if isinstance(refusal, StillUnderWay) else ""
 
 
 def _as_refusal(error: Exception) -> Exception:
@@ -121,18 +130,23 @@ def _type(status: int) -> str:
     return "server_error" if status >= 500 else "client_error"
 
 
-def _headers(status: int) -> dict[str, str]:
-    return {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else {}
+def _headers(status: int, wait: str = "") -> dict[str, str]:
+    wait = wait or (RETRY_AFTER_SECONDS if status == 503 else "")
+    return {"Retry-After": wait} if wait else {}
 
 
-def refuse(request: HttpRequest, status: int, problem: Problem) -> HttpResponse:
-    """An error met outside of DRF: the API's shape for programs, a page for browsers."""
+def refuse(request: HttpRequest, status: int, problem: Problem, *, wait: str = "") -> HttpResponse:
+    """An error met outside of DRF: the API's shape for programs, a page for browsers.
+
+    wait: seconds, for a refusal that ends by itself.
+    """
+    headers = _headers(status, wait)
     if for_program(request):
-        return JsonResponse(_body(status, [problem]), status=status, headers=_headers(status))
+        return JsonResponse(_body(status, [problem]), status=status, headers=headers)
     template = loader.select_template([f"{status}.html", "400.html"])
     # Without the request: what the page shows may not depend on what broke.
     page = template.render({"detail": problem.detail, "request_id": request.META.get(META_KEY)})
-    return HttpResponse(page, status=status, headers=_headers(status))
+    return HttpResponse(page, status=status, headers=headers)
 
 
 def for_program(request: HttpRequest) -> bool:

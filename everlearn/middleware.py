@@ -15,6 +15,7 @@ from django.middleware.common import CommonMiddleware
 from everlearn.errors import refuse
 from everlearn.texts import unfit_field, unfit_text
 from models_app.learning.schema import Problem
+from models_app.refusals import TooOften
 
 # As rest_framework_api_key makes them: a prefix of 8 characters and a secret of 32.
 _KEY = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{8}\.[A-Za-z0-9]{32}(?![A-Za-z0-9])")
@@ -62,6 +63,22 @@ class NoKeyInAddressMiddleware:
             return self.get_response(request)
         detail = "Send the key as `Authorization: Bearer KEY`, and revoke this one: it was shown."
         return refuse(request, 400, Problem("", "key_in_address", detail))
+
+
+class PatienceMiddleware:
+    """Answers 429 where a page was asked too often; routes of the API do so themselves."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, TooOften):
+            return None
+        problem = Problem("", exception.code, exception.detail)
+        return refuse(request, 429, problem, wait=str(exception.wait))
 
 
 class SlashMiddleware(CommonMiddleware):

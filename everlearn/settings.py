@@ -31,6 +31,8 @@ EVERLEARN_HOST = _given.host
 EVERLEARN_METRICS_ALLOW = _given.metrics_allow
 EVERLEARN_PREDICT_TIMEOUT = _given.predict_timeout  # seconds
 EVERLEARN_PORT = _given.port
+EVERLEARN_TRUSTED_PROXIES = _given.trusted_proxies
+EVERLEARN_ANONYMOUS_PER_MINUTE = _given.anonymous_per_minute
 # Links are made with this, never with the Host that a request came with.
 EVERLEARN_PUBLIC_URL = _given.public_url or f"http://localhost:{EVERLEARN_PORT}"
 EVERLEARN_CODE_REVISION = _given.code_revision
@@ -75,6 +77,7 @@ MIDDLEWARE = [
     "everlearn.bodies.BodyMiddleware",
     "everlearn.middleware.FitTextMiddleware",
     "everlearn.middleware.NoKeyInAddressMiddleware",
+    "everlearn.middleware.PatienceMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "everlearn.middleware.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -167,6 +170,7 @@ REST_FRAMEWORK = {
         "everlearn.authentication.StaffSessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["everlearn.permissions.DoorPermission"],
+    "DEFAULT_THROTTLE_CLASSES": ["everlearn.throttles.StrangersThrottle"],
     "DEFAULT_PARSER_CLASSES": ["everlearn.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "everlearn.openapi.ErrorAwareSchema",

@@ -33,6 +33,7 @@ from feedback_app.serializers import (
 from models_app import serving
 from models_app.pagination import Pages
 from models_app.refusals import NotFound
+from models_app.strangers import address_of
 from models_app.views import ActorRequest
 
 REPLAYED = "Idempotent-Replayed"
@@ -124,7 +125,7 @@ class DefaultFeedbackView(APIView):
 def take_feedback(request: Request, *, default_model: str = "") -> Response:
     """Answer a body of feedback, one item or a list of them."""
     user = request.user if request.user.is_authenticated else None
-    speaker = intake.Speaker(user, request.META["REMOTE_ADDR"])
+    speaker = intake.Speaker(user, address_of(request.META))
     key = request.headers.get("Idempotency-Key")
     if key is None:
         answer = _record(request.data, speaker, default_model)

@@ -18,6 +18,7 @@ from models_app.following import Served
 from models_app.forms import InstanceForm
 from models_app.models import Prediction
 from models_app.refusals import NotFound, Refused
+from models_app.strangers import address_of
 
 LEARNT = "Thank you. The next training learns from it."
 LOOKED_AT = "Thank you. A person looks at it before the model learns from it."
@@ -58,7 +59,7 @@ def give_feedback(request: HttpRequest, served: Served, bundle: Bundle) -> HttpR
         said, comment = form.said(prediction), form.cleaned_data["comment"]
         word = intake.Word(value=said, prediction=prediction.pk, comment=comment)
         user = pages.signed_in(request)
-        speaker = intake.Speaker(user=user, address=request.META["REMOTE_ADDR"])
+        speaker = intake.Speaker(user=user, address=address_of(request.META))
         try:
             feedback = intake.record(word, speaker=speaker)
         except NotFound as refusal:

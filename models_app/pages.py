@@ -23,6 +23,7 @@ from models_app.forms import InstanceForm
 from models_app.learning.schema import InvalidInstances
 from models_app.models import Prediction, RegisteredModel
 from models_app.refusals import NotFound, Refused
+from models_app.strangers import address_of, strangers
 
 ModelView = Callable[[HttpRequest, Served, Bundle], HttpResponse]
 Page = Callable[[HttpRequest, str], HttpResponse]
@@ -135,6 +136,8 @@ def model_page(permission: str) -> Callable[[ModelView], Page]:
                 raise Http404(refusal.detail) from None
             if not served.public and not request.user.has_perm(permission):
                 return _sign_in(request, served)
+            if request.method == "POST" and not request.user.is_authenticated:
+                strangers.admit(address_of(request.META))
             if served.bundle is None:
                 return _not_ready(request, served)
             return view(request, served, served.bundle)

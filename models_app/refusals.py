@@ -5,6 +5,7 @@ Refused
 ├── Gone               it was there, and what it was about has been forgotten
 ├── InvalidInput       what was sent is wrong; `problems` names each place
 ├── TooMuch            more items than one request may hold
+├── TooOften           asked again too soon; `wait` says for how many seconds
 ├── Conflict           the thing is not in a state that allows it
 │   ├── GenerationMoved    another promotion came first; `generation` is the current one
 │   └── StillUnderWay      the same request is being carried out; ask again in a moment
@@ -61,6 +62,16 @@ class InvalidInput(Refused):
 
 class TooMuch(Refused):
     default_code = "too_many_items"
+
+
+class TooOften(Refused):
+    """Asked too often; `wait` is for how many seconds to leave it."""
+
+    default_code = "throttled"
+
+    def __init__(self, detail: str, *, wait: int) -> None:
+        super().__init__(detail)
+        self.wait = wait
 
 
 class Conflict(Refused):

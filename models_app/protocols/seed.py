@@ -11,6 +11,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from models_app import following, serving
@@ -88,6 +89,7 @@ class ProbeView(APIView):
 
     authentication_classes: tuple[type[BaseAuthentication], ...] = ()
     permission_classes: tuple[type[BasePermission], ...] = ()
+    throttle_classes: tuple[type[BaseThrottle], ...] = ()
 
 
 class HealthView(ProbeView):

@@ -1,0 +1,56 @@
+"""everlearn/logins.py: A6, guessing passwords from one address."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from models_app.strikes import ALLOWED, Kind
+from tests.factories import make_user
+
+pytestmark = pytest.mark.django_db
+
+LOGIN = "/admin/login/"
+VICTIM = {"username": "vera", "password": "secret"}
+MANY = 40
+
+
+@pytest.fixture(autouse=True)
+def _victim() -> None:
+    make_user("vera", is_staff=True)
+
+
+def _guess(number: int) -> int:
+    forwarded = f"198.51.100.{number}"
+    headers = {"X-Forwarded-For": forwarded, "X-Real-IP": forwarded, "Forwarded": forwarded}
+    browser = Client(HTTP_ACCEPT="text/html", REMOTE_ADDR="203.0.113.66")
+    return browser.post(
+        LOGIN, {"username": "vera", "password": f"guess {number}"}, headers=headers
+    ).status_code
+
+
+def test_who_guesses_passwords_waits_whatever_address_the_headers_pretend() -> None:
+    statuses = [_guess(number) for number in range(MANY)]
+
+    allowed = ALLOWED[Kind.LOGIN]
+    assert statuses == [200] * allowed + [429] * (MANY - allowed)
+    attacker = Client(HTTP_ACCEPT="text/html", REMOTE_ADDR="203.0.113.66")
+    answer = attacker.post(LOGIN, VICTIM)
+    assert answer.status_code == 429  # even with the right password, or guessing would pay
+    assert 1 <= int(answer["Retry-After"]) <= 61
+    assert answer["Content-Type"].startswith("text/html")
+    assert attacker.get(LOGIN).status_code == 200
+
+
+def test_the_victim_is_not_locked_out_by_guesses_at_the_account_or_in_the_victims_name() -> None:
+    victim = Client(REMOTE_ADDR="198.51.100.5")
+    for _ in range(MANY):
+        _guess(5)
+
+    assert victim.post(LOGIN, VICTIM).status_code == 302
+    assert victim.get("/admin/").status_code == 200
+
+
+def test_who_logs_in_as_they_should_is_not_counted() -> None:
+    for _ in range(ALLOWED[Kind.LOGIN] + 2):
+        assert Client(REMOTE_ADDR="203.0.113.67").post(LOGIN, VICTIM).status_code == 302
