@@ -166,7 +166,7 @@ class ReviewView(APIView):
         asked.is_valid(raise_exception=True)
         feedback = Feedback.objects.filter(pk=pk).first()
         if feedback is None:
-            raise NotFound(f"There is no feedback {pk}.")
+            raise NotFound("There is no such feedback.")
         stands = reviewing.review(feedback, actor=request.user, **asked.validated_data)
         return Response(FeedbackSerializer(stands).data)
 

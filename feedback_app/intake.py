@@ -152,12 +152,15 @@ def _prediction(pk: UUID, known: Known, speaker: Speaker) -> Prediction:
     found = known.predictions.get(pk)
     if found is not None and speaker.link and speaker.link.prediction == pk:
         return found
+    absent = "There is no such prediction."
     if found is None or not (_own(found, speaker) or speaker.may("models_app.view_prediction")):
-        raise NotFound(f"There is no prediction {pk}.", attr="prediction")
-    if not found.registered_model.public and not speaker.may("feedback_app.add_feedback"):
-        raise _not_allowed(speaker, f"There is no prediction {pk}.", "prediction")
+        raise NotFound(absent, attr="prediction")
+    # Anybody may judge what a public model told them; more takes the permission.
+    free = found.registered_model.public and _own(found, speaker)
+    if not free and not speaker.may("feedback_app.add_feedback"):
+        raise _not_allowed(speaker, absent, "prediction")
     if found.forgotten_at is not None:
-        raise Gone(f"What prediction {pk} was about has been forgotten.", attr="prediction")
+        raise Gone("What that prediction was about has been forgotten.", attr="prediction")
     return found
 
 
@@ -181,7 +184,7 @@ def _not_allowed(speaker: Speaker, absent: str, attr: str) -> NotFound | Permiss
     """To a passer-by what is private does not exist."""
     if speaker.user is None:
         return NotFound(absent, attr=attr)
-    return PermissionDenied("Giving feedback on this model needs the scope feedback.")
+    return PermissionDenied("Giving this feedback needs the scope feedback.")
 
 
 def answer_as_stored(model: RegisteredModel, value: object) -> str | float:

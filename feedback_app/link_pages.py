@@ -17,6 +17,8 @@ from feedback_app.pages import WordForm, thanks_for
 from models_app import pages, reports
 from models_app.models import Prediction
 from models_app.refusals import Conflict, Gone, NotFound, Refused, Unavailable
+from models_app.strangers import address_of
+from models_app.strikes import Kind, refuse_if_out, strike
 
 ALTERED = "altered"
 EXPIRED = "expired"
@@ -42,6 +44,10 @@ def _answer(request: HttpRequest, text: str) -> HttpResponse:
     try:
         link = Link.of(text)
     except BadLink:
+        # Only those who guess wrong wait: whoever has a link that is right may use it.
+        address = address_of(request.META)
+        refuse_if_out(Kind.LINK, address)
+        strike(Kind.LINK, address)
         return _over(request, ALTERED, 404)
     if link.expired:
         return _over(request, EXPIRED, 410, link=link)

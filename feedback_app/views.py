@@ -131,9 +131,9 @@ class PredictionView(APIView):
             found = found.filter(client_id=request.user.pk)
         prediction = found.filter(pk=pk).first()
         if prediction is None:
-            raise NotFound(f"There is no prediction {pk}.")
+            raise NotFound("There is no such prediction.")
         if prediction.forgotten_at is not None:
-            raise Gone(f"What prediction {pk} was about has been forgotten.")
+            raise Gone("What that prediction was about has been forgotten.")
         return Response(LoggedPredictionSerializer(_with_lineage(prediction)).data)
 
 

@@ -1,12 +1,17 @@
-"""everlearn/logins.py: A6, guessing passwords from one address."""
+"""everlearn/logins.py: A6, guessing passwords or links from one address."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from feedback_app.links import Link
 from models_app.strikes import ALLOWED, Kind
-from tests.factories import make_user
+from tests.factories import make_champion, make_user
+from tests.feedback_app.makers import make_prediction
 
 pytestmark = pytest.mark.django_db
 
@@ -54,3 +59,21 @@ def test_the_victim_is_not_locked_out_by_guesses_at_the_account_or_in_the_victim
 def test_who_logs_in_as_they_should_is_not_counted() -> None:
     for _ in range(ALLOWED[Kind.LOGIN] + 2):
         assert Client(REMOTE_ADDR="203.0.113.67").post(LOGIN, VICTIM).status_code == 302
+
+
+def test_who_guesses_links_waits_and_who_has_one_does_not() -> None:
+    """A6."""
+    prediction = make_prediction(make_champion())
+    link = Link(prediction.pk, "one", timezone.now() + timedelta(minutes=1))
+    browser = Client(HTTP_ACCEPT="text/html", REMOTE_ADDR="203.0.113.66")
+
+    statuses = [
+        browser.get(f"/f/{link}{number}", headers={"X-Forwarded-For": f"198.51.100.{number}"})
+        for number in range(MANY)
+    ]
+
+    allowed = ALLOWED[Kind.LINK]
+    assert [one.status_code for one in statuses] == [404] * allowed + [429] * (MANY - allowed)
+    assert int(statuses[-1]["Retry-After"]) >= 1
+    assert browser.get(f"/f/{link}").status_code == 200
+    assert Client(REMOTE_ADDR="198.51.100.5").get(f"/f/{link}x").status_code == 404

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0004_ledger_only_grows'),
+        ('models_app', '0006_missing_in_registry'),
     ]
 
     operations = [
