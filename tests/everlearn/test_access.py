@@ -33,7 +33,7 @@ def test_the_scopes_are_those_of_the_contract():
 def test_the_groups_of_staff_are_as_the_table_says_after_each_migration():
     viewer, manager = (Group.objects.get(name=name) for name in ("viewer", "manager"))
     assert set(viewer.permissions.all()) == set(permission_rows(["read", "predict"]))
-    assert set(manager.permissions.all()) == set(permission_rows([*SCOPES, "queue"]))
+    assert set(manager.permissions.all()) == set(permission_rows([*SCOPES, "queue", "privacy"]))
     viewer.permissions.clear()
 
     create_groups()
