@@ -31,12 +31,14 @@ from feedback_app.batch_files import Row
 from feedback_app.models import BatchJob, BatchPart
 from models_app import previewing, serving, storing
 from models_app.following import Served
-from models_app.learning.schema import Problem
+from models_app.learning.schema import Problem, Schema
 from models_app.refusals import Conflict, ModelFailed, NotReady, Refused, Unavailable
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=20)
+# Reading a long file to where it was left takes a while too.
+RENEW_EVERY = 5000  # rows
 TURN = 30.0
 CHUNK = 500
 MAX_ATTEMPTS = 5
@@ -201,16 +203,26 @@ def _advance(job: BatchJob) -> None:
     schema, began = served.bundle.schema, time.monotonic()
     if not job.total:
         with default_storage.open(job.input) as file:
-            job.total = sum(1 for _ in batch_files.rows(file, job.format, schema))
+            job.total = sum(1 for _ in _renewing(job, file, schema))
         _write(job, total=job.total)
     with default_storage.open(job.input) as file:
-        waiting = islice(batch_files.rows(file, job.format, schema), job.done, None)
+        waiting = islice(_renewing(job, file, schema), job.done, None)
         while chunk := list(islice(waiting, CHUNK)):
             _predict(job, served, chunk)
             if time.monotonic() - began > TURN:
                 _release(job, "")
                 return
     _end(_held(job), Status.SUCCEEDED)
+    # What was asked is in the log now, where it can be forgotten.
+    default_storage.delete(job.input)
+
+
+def _renewing(job: BatchJob, file: IO[bytes], schema: Schema) -> Iterator[Row]:
+    """The rows of the job's file; the lease is kept while they are read."""
+    for number, row in enumerate(batch_files.rows(file, job.format, schema), 1):
+        if number % RENEW_EVERY == 0:
+            _write(job, leased_until=timezone.now() + _lease())
+        yield row
 
 
 def _predict(job: BatchJob, served: Served, rows: Sequence[Row]) -> None:

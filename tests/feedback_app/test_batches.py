@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from feedback_app import batches, tasks
 from feedback_app.models import BatchJob, BatchPart
-from models_app import serving
+from models_app import previewing, serving
 from models_app.models import Prediction, RegisteredModel
 from models_app.refusals import ModelFailed, Unavailable
 from tests.factories import make_champion
@@ -81,6 +81,25 @@ def test_a_worker_that_lost_its_lease_writes_nothing(
     assert Prediction.objects.count() == 15
     assert BatchPart.objects.count() == 2
     assert shown(client, job)["status"] == "succeeded"
+
+
+def test_the_lease_is_kept_while_a_long_file_is_read(
+    client: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "RENEW_EVERY", 10)
+    job = submitted(client, leaves_csv(25))
+    held = batches.claim(job.pk)
+    assert held
+    BatchJob.objects.update(leased_until=timezone.now())
+
+    def leased() -> bool:
+        return BatchJob.objects.filter(leased_until__gt=timezone.now()).exists()
+
+    schema = previewing.as_served(job.version, generation=1).bundle.schema  # type: ignore[union-attr]
+    with default_storage.open(job.input) as file:
+        seen = [leased() for _ in batches._renewing(held, file, schema)]
+
+    assert seen == [False] * 9 + [True] * 16
 
 
 def test_jobs_take_turns(client: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,6 +214,8 @@ def test_files_go_after_a_week(client: APIClient) -> None:
     job = submitted(client, leaves_csv(5))
     work(job)
     name = BatchPart.objects.get().file
+    assert default_storage.exists(name)
+    assert not default_storage.exists(job.input)  # nobody needs it any more
     BatchJob.objects.update(ended_at=timezone.now() - timedelta(days=8))
 
     tasks.pulse()
