@@ -201,6 +201,8 @@ def _advance(job: BatchJob) -> None:
     served = previewing.as_served(job.version, generation=job.generation)
     assert served.bundle is not None  # noqa: S101 - as_served raises without one
     schema, began = served.bundle.schema, time.monotonic()
+    # Whoever lost the job meanwhile is told so, and not that its file is gone.
+    _write(job, leased_until=timezone.now() + _lease())
     if not job.total:
         with default_storage.open(job.input) as file:
             job.total = sum(1 for _ in _renewing(job, file, schema))
