@@ -147,7 +147,9 @@ class Follower:
                 return
             if self._thread is not None:
                 logger.error("the thread that follows what serves died: started again")
-            self._thread = threading.Thread(target=self._run, name="following", daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, args=(self._stopping,), name="following", daemon=True
+            )
             self._thread.start()
 
     def stop(self) -> None:
@@ -156,13 +158,14 @@ class Follower:
         if self._thread is not None:
             self._thread.join(timeout=LOOK_EVERY * 4)
         self._thread = None
-        self._stopping.clear()
+        # A new one: a thread that is slow to notice ends all the same.
+        self._stopping = threading.Event()
         with suppress(DatabaseError):  # it is forgotten anyway after a while of silence
             WebProcess.objects.filter(host=socket.gethostname(), pid=os.getpid()).delete()
 
-    def _run(self) -> None:
+    def _run(self, stopping: threading.Event) -> None:
         said: tuple[float, Any] = (0.0, None)
-        while not self._stopping.wait(LOOK_EVERY):
+        while not stopping.wait(LOOK_EVERY):
             self._try_to_look()
             generations = self._generations()
             if generations != said[1] or time.monotonic() - said[0] > SAY_EVERY:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -161,13 +163,12 @@ class DeploymentListView(generics.ListAPIView[Deployment]):
         return Response(DeploymentSerializer(line).data)
 
 
-def _moment(text: str) -> Any:
-    try:
+def _moment(text: str) -> datetime:
+    # In UTC, since PostgreSQL takes no zone more than sixteen hours away from it.
+    with suppress(ValueError, OverflowError):
         # A `+` that was not escaped arrives as a space.
         moment = parse_datetime(text.replace(" ", "+"))
-    except ValueError:
-        moment = None
-    if moment is None or is_naive(moment):
-        detail = "A time with its zone is expected, as 2024-05-31T12:00:00Z."
-        raise InvalidInput([Problem("at", "invalid", detail)])
-    return moment
+        if moment is not None and not is_naive(moment):
+            return moment.astimezone(UTC)
+    detail = "A time with its zone is expected, as 2024-05-31T12:00:00Z."
+    raise InvalidInput([Problem("at", "invalid", detail)])

@@ -155,6 +155,26 @@ class TestTheThread:
         follower.stop()
         assert not WebProcess.objects.exists()
 
+    def test_a_thread_that_is_slow_to_notice_ends_all_the_same(
+        self, follower: Follower, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        busy, go_on, thread = threading.Event(), threading.Event(), follower._thread
+
+        def look() -> None:
+            busy.set()
+            go_on.wait(30)
+
+        monkeypatch.setattr(follower, "look", look)
+        assert thread
+        assert busy.wait(30)
+
+        follower.stop()
+        assert thread.is_alive()
+        go_on.set()
+
+        thread.join(30)
+        assert not thread.is_alive()
+
     def test_it_survives_a_database_that_is_away(self, follower: Follower) -> None:
         make_champion()
         assert eventually(lambda: "leaves" in follower.served() and generation(follower) == 1)

@@ -260,5 +260,8 @@ def test_the_ledger_says_what_served_at_a_time(client_with: ClientWith) -> None:
     assert at(0.5).status_code == 404
     assert at(1.5).json()["version"] == 1
     assert at(2.5).json()["version"] == 2
-    for nonsense in ("yesterday", "2024-05-31T12:00:00", "2024-13-31T12:00:00Z", ""):
+    for nonsense in ("yesterday", "2024-05-31T12:00:00", "2024-13-31T12:00:00Z", "",
+                     "0001-01-01T00:00:00+01:00"):  # fmt: skip
         assert client.get(f"{ONE}deployments/", {"at": nonsense}).status_code == 400
+    far = client.get(f"{ONE}deployments/", {"at": "2024-05-31T12:00:00-21:39"})
+    assert far.json()["errors"][0]["detail"] == "Nothing served then."
