@@ -26,9 +26,9 @@ test: $(READY) chromium
 	@$(BIN)/python -m pytest --ignore tests/drills
 	@TEST_DATABASE=postgres $(WITH_POSTGRES) $(BIN)/python -m pytest --ignore tests/drills
 
-# The faults that must not break us, on whole instances; minutes.
+# The faults that must not break us, on whole instances; minutes. The drills of a file share one.
 drills: $(READY)
-	@$(WITH_POSTGRES) $(BIN)/python -m pytest tests/drills
+	@$(WITH_POSTGRES) $(BIN)/python -m pytest --dist loadfile tests/drills
 
 # Kills at random for MINUTES, then holds every answer against the tables.
 MINUTES ?= 5

@@ -225,6 +225,7 @@ def test_web_processes_asked_to_renew_themselves_lose_no_request(serving: Servin
 
 def test_a_corrupt_cache_is_fetched_again_and_a_full_one_done_without(serving: Serving) -> None:
     """L2."""
+    serving.mlflow.mode = "well"
     cache = serving.instance.home / "cache" / "bundles"
     for break_it in (_corrupt, _put_a_file_there):
         break_it(cache)
