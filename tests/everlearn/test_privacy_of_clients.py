@@ -111,7 +111,7 @@ def test_who_may_read_everything_and_give_no_feedback_judges_nothing_of_others(
         ("given_by", 1),
         ("created_at", "2020-01-01T00:00:00Z"),
         ("split", "golden"),
-        ("id", str(uuid4())),
+        ("id", "01890a5d-ac96-774b-bcce-b302099a8057"),
     ],
 )
 def test_a_member_that_feedback_does_not_have_stores_nothing(name: str, value: object) -> None:
