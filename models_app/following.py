@@ -164,6 +164,12 @@ class Follower:
             WebProcess.objects.filter(host=socket.gethostname(), pid=os.getpid()).delete()
 
     def _run(self, stopping: threading.Event) -> None:
+        try:
+            self._follow_until(stopping)
+        finally:
+            connections.close_all()
+
+    def _follow_until(self, stopping: threading.Event) -> None:
         said: tuple[float, Any] = (0.0, None)
         while not stopping.wait(LOOK_EVERY):
             self._try_to_look()
@@ -171,7 +177,6 @@ class Follower:
             if generations != said[1] or time.monotonic() - said[0] > SAY_EVERY:
                 self._try_to_say(generations)
                 said = (time.monotonic(), generations)
-        connections.close_all()
 
     def _try_to_look(self) -> None:
         try:
