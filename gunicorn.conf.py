@@ -54,8 +54,7 @@ def on_starting(server: object) -> None:
 def when_ready(server: object) -> None:
     from django.urls import get_resolver
 
-    from models_app.runtimes import onnx  # noqa: F401 - loaded here, it is in each worker
-
+    # Not onnxruntime: its import starts a thread, for which a forked process waits when it ends.
     get_resolver().url_patterns  # noqa: B018 - loads every view
 
 
