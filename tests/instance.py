@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
@@ -18,7 +17,7 @@ import httpx
 import psutil
 from django.conf import settings
 
-from everlearn.configuration import settings_table
+from tests import environments
 from tests.factories import leaves
 
 DECLARED = """
@@ -64,13 +63,9 @@ class Instance:
         self.process: psutil.Popen | None = None
         leaves().to_csv(home / "leaves.csv", index=False)
         (home / "everlearn.toml").write_text(declared)
-        # Nothing of the test process's own: its database, or what MLflow put into its environment.
-        defaults = {setting.metadata["name"]: "" for setting in settings_table()}
-        self.environ = os.environ | defaults | environ | {
-            "PORT": str(self.port),
-            "EVERLEARN_MODELS": str(home / "everlearn.toml"),
-            "EVERLEARN_HOME": str(home),
-        }  # fmt: skip
+        self.environ = environments.of_another(
+            home, PORT=str(self.port), EVERLEARN_MODELS=str(home / "everlearn.toml"), **environ
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -140,6 +140,7 @@ def test_no_address_breaks_a_line(client, written, address):
     assert [line["logger"] for line in written()] == ["everlearn.access"]
 
 
+@pytest.mark.django_db
 def test_a_link_of_somebody_is_in_no_line(client, written):
     """W7: whoever has the link may speak."""
     client.get(f"/f/{CANARY}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -18,6 +17,7 @@ from django.utils import timezone
 from everlearn import checks, safety
 from everlearn.configuration import ConfigurationError, read
 from models_app.models import WebProcess
+from tests import environments
 from tests.factories import make_user
 
 SAFE = {
@@ -51,7 +51,7 @@ def _unsafe(**given: str) -> list[str]:
 
 
 def _run(home: Path, *command: str, **given: str) -> subprocess.CompletedProcess[str]:
-    environ = os.environ | SAFE | {"EVERLEARN_HOME": str(home), "DATABASE_URL": ""} | given
+    environ = environments.of_another(home, **(SAFE | given))
     return subprocess.run(
         [sys.executable, *command],
         cwd=settings.BASE_DIR, capture_output=True, text=True, check=False, timeout=60,

@@ -1,7 +1,6 @@
 """`manage.py up`, supervising.py and lifeline.py: from nothing to a prediction, and back."""
 
 import json
-import os
 import re
 import shlex
 import signal
@@ -17,6 +16,7 @@ import pytest
 from django.conf import settings
 
 from everlearn.supervising import Busy, refuse_busy_port, sole_instance
+from tests import environments
 from tests.instance import Instance, shown, wait_for
 
 # The contract's number, in seconds.
@@ -80,7 +80,7 @@ def test_a_port_that_is_taken_is_named_in_one_line(tmp_path) -> None:
         done = subprocess.run(
             [sys.executable, "manage.py", "up"],
             cwd=settings.BASE_DIR, capture_output=True, text=True, check=False,
-            env=os.environ | {"EVERLEARN_HOME": str(tmp_path), "PORT": str(port)},
+            env=environments.of_another(tmp_path, PORT=str(port)),
         )  # fmt: skip
 
     assert done.returncode == 1

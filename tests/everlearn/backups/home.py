@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 from django.conf import settings
+
+from tests import environments
 
 FILLED = """
 from models_app import registry
@@ -44,7 +45,7 @@ def manage(home: Path, *words: str, **environ: str) -> subprocess.CompletedProce
     return subprocess.run(
         [sys.executable, "manage.py", *words],
         cwd=settings.BASE_DIR, capture_output=True, text=True, check=False,
-        env=os.environ | {"DATABASE_URL": ""} | environ | {"EVERLEARN_HOME": str(home)},
+        env=environments.of_another(home, **environ),
     )  # fmt: skip
 
 
