@@ -15,6 +15,7 @@ from feedback_app import judging, registering, retraining, snapshots
 from feedback_app.attempt import Attempt, LeaseLost
 from feedback_app.models import RetrainingRun
 from feedback_app.secrecy import without_secrets
+from feedback_app.training_rows import seed_of
 from models_app import datasets, learnt, promotion, training
 from models_app.actors import system_user
 from models_app.models import Deployment, ModelVersion, RegisteredModel, TrainingSnapshot
@@ -97,8 +98,8 @@ def _train(attempt: Attempt, snapshot: TrainingSnapshot) -> ModelVersion:
                 run.registered_model,
                 train=frozen.train,
                 unseen=frozen.unseen,
-                snapshot=snapshot,
-                seed=_seed(snapshot),
+                snapshot_digest=snapshot.digest,
+                seed=seed_of(snapshot.digest),
                 on_progress=attempt.progress,
             )
         learnt.keep(key, learned)
@@ -119,7 +120,7 @@ def _judge(attempt: Attempt, version: ModelVersion, snapshot: TrainingSnapshot) 
     # Asked now: another version may have been promoted while this one was being trained.
     champion = _champion(attempt.run)
     frozen = snapshots.load(snapshot, champion=champion)
-    report = judging.judge(version, champion=champion, frozen=frozen, seed=_seed(snapshot))
+    report = judging.judge(version, champion=champion, frozen=frozen, seed=seed_of(snapshot.digest))
     version.gate = report
     if report["verdict"] == "REJECT":
         version.status = ModelVersion.Status.REJECTED
@@ -158,11 +159,6 @@ def _wish(run: RetrainingRun) -> tuple[User, Deployment.Door, str] | None:
 
 def _champion(run: RetrainingRun) -> ModelVersion | None:
     return RegisteredModel.objects.get(pk=run.registered_model_id).champion
-
-
-def _seed(snapshot: TrainingSnapshot) -> int:
-    """The same rows are learnt from in the same way."""
-    return int(snapshot.digest[:7], 16)
 
 
 def _named(error: Exception) -> str:

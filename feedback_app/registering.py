@@ -46,7 +46,7 @@ def _log(attempt: Attempt, model: RegisteredModel, learned: Learnt) -> Logged:
     for pause in _pauses():
         try:
             return training.register(
-                model,
+                model.name,
                 learned,
                 tags={
                     "everlearn.installation": installation(),
@@ -55,6 +55,7 @@ def _log(attempt: Attempt, model: RegisteredModel, learned: Learnt) -> Logged:
                 },
                 mlflow_run_id=attempt.run.mlflow_run_id,
                 on_run=lambda run_id: attempt.write(mlflow_run_id=run_id),
+                taken=training.numbers_taken(model, attempt.run.mlflow_run_id),
             )
         except RegistryRefused:
             if not attempt.run.mlflow_run_id:

@@ -8,11 +8,10 @@ the same verdict, whatever feedback arrives meanwhile.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,31 +21,24 @@ from feedback_app import golden, parquet
 from feedback_app.fairness import newest_within_share
 from feedback_app.models import Feedback
 from feedback_app.spreadsheets import harmless
+from feedback_app.training_rows import (
+    DIGEST,
+    HELD_OUT,
+    ROLE,
+    TRAIN,
+    Row,
+    digest_of,
+    golden_rows,
+    rows_of,
+    table_of,
+)
 from models_app import atomic_storage
-from models_app.learning.kinds import category_text
-from models_app.learning.rows import digest_instance, digest_rows, golden_split, holdout_newest
-from models_app.learning.schema import Feature, Schema
-from models_app.learning.tables import Task, instances_of, targets_of, usable_rows
+from models_app.learning.rows import digest_instance, digest_rows, holdout_newest
 from models_app.models import ModelVersion, RegisteredModel, TrainingSnapshot
 from models_app.training import WEIGHT
 
-ROLE = "everlearn_role"
-DIGEST = "everlearn_digest"
-TRAIN, HELD_OUT = "train", "held_out"
 HELD_OUT_SHARE = 0.3
 MAX_SHARE_PER_SOURCE = 0.2
-
-
-@dataclass(slots=True)
-class Row:
-    """One instance with its right answer; `feedback`: the ids of those who said so."""
-
-    instance: dict[str, Any]
-    target: Any
-    digest: str
-    weight: float
-    feedback: list[Any]
-    role: str = TRAIN
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +60,7 @@ def freeze(
     part is held out. Raises ValueError when the base data cannot be learnt from.
     """
     model = registered_model
-    base_rows = _base_rows(model, base)
+    base_rows = rows_of(model, base)
     chosen = _golden_rows(model, base_rows)
     if chosen:
         _keep_golden(model, chosen)
@@ -83,10 +75,10 @@ def next_training(
     Raises ValueError when the base data cannot be learnt from.
     """
     model = registered_model
-    base_rows = _base_rows(model, base)
+    base_rows = rows_of(model, base)
     never = _digests_of(model, _golden_rows(model, base_rows))
     rows = [row for row in _rows(model, base_rows, never, up_to) if row.role == TRAIN]
-    return _table(model, rows)[[*model.schema.names, model.target, WEIGHT]]
+    return table_of(model, rows)[[*model.schema.names, model.target, WEIGHT]]
 
 
 def as_csv(frame: pd.DataFrame) -> bytes:
@@ -153,26 +145,6 @@ def redact(snapshot: TrainingSnapshot, rows: Collection[tuple[str, Any]]) -> int
     return int(gone.sum())
 
 
-def _base_rows(model: RegisteredModel, base: pd.DataFrame) -> list[Row]:
-    frame = usable_rows(base, model.target)
-    instances = instances_of(frame, model.schema)
-    _refuse_without_required(model.schema, instances)
-    targets = targets_of(frame[model.target], cast("Task", model.task)).tolist()
-    return [
-        Row(instance, target, digest_instance(instance), 1.0, [])
-        for instance, target in zip(instances, targets, strict=True)
-    ]
-
-
-def _refuse_without_required(schema: Schema, instances: Sequence[dict[str, Any]]) -> None:
-    for name in (feature.name for feature in schema.features if feature.required):
-        if missing := sum(name not in instance for instance in instances):
-            raise ValueError(
-                f"column '{name}' is required, but {missing} of {len(instances)} rows have no "
-                "value there"
-            )
-
-
 def _feedback_rows(model: RegisteredModel, up_to: datetime) -> list[Row]:
     """Accepted feedback that fits the schema, oldest first, exact duplicates as one row."""
     schema = model.schema
@@ -200,9 +172,7 @@ def _golden_rows(model: RegisteredModel, base: list[Row]) -> list[Row]:
     known, features = golden.read(model.golden_digest), list(model.schema.names)
     if (known.target, known.features) == (model.target, features):
         return []
-    targets = np.array([row.target for row in base])
-    mask = golden_split([row.digest for row in base], targets, model.task)
-    return [row for row, is_golden in zip(base, mask, strict=True) if is_golden]
+    return golden_rows(base, model.task)
 
 
 def _digests_of(model: RegisteredModel, chosen: list[Row]) -> frozenset[str]:
@@ -217,7 +187,7 @@ def _keep_golden(model: RegisteredModel, rows: list[Row]) -> None:
     digest = hashlib.sha256(f"{model.target}\n{content}".encode()).hexdigest()
     answers = {row.digest: row.target for row in rows}
     chosen = golden.Golden(model.target, list(model.schema.names), answers)
-    parquet.store_table(golden.table_name(digest), _table(model, rows))
+    parquet.store_table(golden.table_name(digest), table_of(model, rows))
     atomic_storage.store(golden.index_name(digest), golden.index_of(chosen))
     model.golden_digest = digest
     model.save(update_fields=["golden_digest"])
@@ -236,8 +206,8 @@ def _held_out_digests(model: RegisteredModel, judged: Sequence[Row]) -> frozense
 def _store(model: RegisteredModel, rows: list[Row]) -> TrainingSnapshot:
     if not any(row.role == TRAIN for row in rows):
         raise ValueError("no row is left to train on once golden rows are kept apart")
-    digest = _digest(rows)
-    parquet.store_table(_table_name(digest), _table(model, rows))
+    digest = digest_of(rows)
+    parquet.store_table(_table_name(digest), table_of(model, rows))
     snapshot, _ = TrainingSnapshot.objects.get_or_create(
         registered_model=model,
         digest=digest,
@@ -254,43 +224,6 @@ def _store(model: RegisteredModel, rows: list[Row]) -> TrainingSnapshot:
         batch_size=1000,
     )
     return snapshot
-
-
-def _digest(rows: Iterable[Row]) -> str:
-    """SHA-256 over the canonical rows: role, weight, instance and target of each, in order."""
-    digest = hashlib.sha256()
-    for row in rows:
-        line = json.dumps([row.role, row.weight, row.digest, row.target])
-        digest.update(f"{line}\n".encode())
-    return digest.hexdigest()
-
-
-def _table(model: RegisteredModel, rows: Sequence[Row]) -> pd.DataFrame:
-    columns = _feature_columns(model.schema, [row.instance for row in rows])
-    columns[model.target] = pd.Series([row.target for row in rows])
-    columns[WEIGHT] = pd.Series([row.weight for row in rows], dtype=np.float64)
-    columns[ROLE] = pd.Series([row.role for row in rows], dtype="str")
-    columns[DIGEST] = pd.Series([row.digest for row in rows], dtype="str")
-    return pd.DataFrame(columns)
-
-
-def _feature_columns(
-    schema: Schema, instances: Sequence[dict[str, Any]]
-) -> dict[str, pd.Series[Any]]:
-    return {
-        feature.name: _column(feature, [instance.get(feature.name) for instance in instances])
-        for feature in schema.features
-    }
-
-
-def _column(feature: Feature, values: list[Any]) -> pd.Series[Any]:
-    """One dtype a column, since JSON lets a category be 1 in one row and "1" in the next."""
-    if feature.kind == "number":
-        return pd.Series(values, dtype=np.float64)
-    if feature.kind == "boolean":
-        return pd.Series(values, dtype=object)
-    texts = [None if value is None else category_text(value) for value in values]
-    return pd.Series(texts, dtype="str")
 
 
 def _table_name(digest: str) -> str:

@@ -2,6 +2,7 @@
 
 Learning needs no MLflow and is what takes long, so that what it gave can be kept while MLflow
 is away (see `learnt`). The caller freezes the rows and judges the result; nothing here promotes.
+Nothing but `numbers_taken` and `mirror` asks the database: elsewhere the model need not be in one.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version as installed
@@ -38,7 +39,7 @@ def learn(
     *,
     train: pd.DataFrame,
     unseen: pd.DataFrame,
-    snapshot: TrainingSnapshot,
+    snapshot_digest: str,
     seed: int,
     on_progress: Progress,
 ) -> Learnt:
@@ -68,7 +69,7 @@ def learn(
         metrics[f"cross_validated_{model.metric}"] = fitted.cross_validated
     return replace(
         learnt,
-        snapshot_digest=snapshot.digest,
+        snapshot_digest=snapshot_digest,
         parameters={"seed": seed, **learnt.parameters},
         metrics=metrics,
         folder=_pack(fitted.estimator, frame, learnt.bundle_digest),
@@ -109,21 +110,22 @@ def _pack(estimator: Any, frame: pd.DataFrame, digest: str) -> bytes:
 
 
 def register(
-    model: RegisteredModel,
+    name: str,
     learnt: Learnt,
     *,
     tags: Mapping[str, str],
     mlflow_run_id: str,
     on_run: Callable[[str], None],
+    taken: Container[int] = (),
 ) -> registry.Logged:
     """Have MLflow register what was learnt; may be called again, with the run told to `on_run`.
 
-    tags: beside those that say what was learnt from what. Raises RegistryAway.
+    tags: beside those that say what was learnt from what. taken: see `registry.log_version`.
+    Raises RegistryAway.
     """
-    others = model.versions.exclude(mlflow_run_id="").exclude(mlflow_run_id=mlflow_run_id)
     return registry.log_version(
         registry.Entry(
-            name=model.name,
+            name=name,
             folder=learnt.folder,
             parameters=learnt.parameters,
             metrics=learnt.metrics,
@@ -137,8 +139,14 @@ def register(
         ),
         run_id=mlflow_run_id,
         on_run=on_run,
-        taken=frozenset(others.values_list("number", flat=True)),
+        taken=taken,
     )
+
+
+def numbers_taken(model: RegisteredModel, mlflow_run_id: str) -> frozenset[int]:
+    """The numbers that name versions of other MLflow runs here."""
+    others = model.versions.exclude(mlflow_run_id="").exclude(mlflow_run_id=mlflow_run_id)
+    return frozenset(others.values_list("number", flat=True))
 
 
 def mirror(

@@ -15,7 +15,7 @@ from django.core.files.storage import default_storage
 from rest_framework.test import APIClient
 
 from models_app import bundles, promotion, reconciling, registry, training
-from models_app.models import Deployment, ModelVersion, RegisteredModel, TrainingSnapshot
+from models_app.models import Deployment, ModelVersion, RegisteredModel
 from models_app.refusals import NotServable
 from tests.conftest import KeyMaker
 from tests.factories import leaves, make_champion, make_model, make_user
@@ -36,13 +36,12 @@ def model() -> RegisteredModel:
 
 def registered_elsewhere(model: RegisteredModel, **tags: str) -> int:
     """A version that another EverLearn trained, of which nothing but MLflow knows here."""
-    snapshot = TrainingSnapshot(registered_model=model, digest="5" * 64)
     learnt = training.learn(
-        model, train=leaves(), unseen=leaves(seed=1), snapshot=snapshot, seed=3,
+        model, train=leaves(), unseen=leaves(seed=1), snapshot_digest="5" * 64, seed=3,
         on_progress=lambda step, done, total: None,
     )  # fmt: skip
     logged = training.register(
-        model, learnt, tags=tags, mlflow_run_id="", on_run=lambda run_id: None
+        model.name, learnt, tags=tags, mlflow_run_id="", on_run=lambda run_id: None
     )
     remove_bundle(learnt.bundle_digest)
     return logged.number

@@ -35,7 +35,7 @@ def train(model: RegisteredModel, rows: pd.DataFrame | None = None, **options: A
     arguments: dict[str, Any] = {
         "train": leaves() if rows is None else rows,
         "unseen": leaves(seed=1),
-        "snapshot": snapshot,
+        "snapshot_digest": snapshot.digest,
         "seed": 3,
         "on_progress": lambda step, done, total: None,
     }
@@ -49,7 +49,10 @@ def register(
 ) -> registry.Logged:
     told = [] if told is None else told
     tags = {"everlearn.run": "7"}
-    return training.register(model, learnt, tags=tags, mlflow_run_id=run, on_run=told.append)
+    return training.register(
+        model.name, learnt, tags=tags, mlflow_run_id=run, on_run=told.append,
+        taken=training.numbers_taken(model, run),
+    )  # fmt: skip
 
 
 def test_a_version_can_answer_and_says_where_it_comes_from(model: RegisteredModel) -> None:
@@ -138,7 +141,8 @@ def test_whoever_comes_back_finds_what_was_registered(model: RegisteredModel) ->
     version, told = train(model), list[str]()
     assert version.snapshot
     learnt = training.learn(
-        model, train=leaves(), unseen=leaves(seed=1), snapshot=version.snapshot, seed=3,
+        model, train=leaves(), unseen=leaves(seed=1),
+        snapshot_digest=version.snapshot.digest, seed=3,
         on_progress=lambda step, done, total: None,
     )  # fmt: skip
 
@@ -168,7 +172,7 @@ def test_what_was_learnt_is_kept_whole_or_not_at_all(model: RegisteredModel) -> 
     version = train(model)
     assert version.snapshot
     learnt = training.learn(
-        model, train=leaves(), unseen=leaves(), snapshot=version.snapshot, seed=3,
+        model, train=leaves(), unseen=leaves(), snapshot_digest=version.snapshot.digest, seed=3,
         on_progress=lambda step, done, total: None,
     )  # fmt: skip
     keeping.keep("7", learnt)
