@@ -130,9 +130,9 @@ def ask(port: int, body: str, times: int) -> None:
     for _ in range(times):
         connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
-        answer.read()
+        said = answer.read()
         if answer.status != 200:
-            raise RuntimeError(f"/predict answered {answer.status}")
+            raise RuntimeError(f"/predict answered {answer.status}: {said[:200]!r}")
     connection.close()
 
 

@@ -31,8 +31,12 @@ DETAILS = {
 }
 # As many threads of a web process as may wait for the database (it has 8, see gunicorn.conf.py).
 MOST_WAITING = 6
-# Seconds after which a write that still waits is taken for stuck.
-PATIENCE = 0.5
+# Seconds without a write getting through, while some wait, after which they are taken for
+# stuck. Longer than a slow disk takes now and then, so that nobody is turned away for that.
+PATIENCE = 2.0
+# Seconds that a write waits for its turn at most, and between looks at whether others are stuck.
+LONGEST_WAIT = 5.0
+LOOK_EVERY = 0.5
 # Milliseconds that a write may wait which could be left out.
 AT_MOST = 100
 # Bytes without which SQLite soon cannot write, though a single row may still find room.
@@ -64,22 +68,34 @@ class Turns:
     def __init__(self, most: int = MOST_WAITING) -> None:
         self._free = threading.Semaphore(most)
         self._since: dict[int, float] = {}
+        self._got_through = 0.0
 
     @contextmanager
     def take(self) -> Iterator[None]:
         """Hold a turn within the block. Raises Unavailable."""
-        now = time.monotonic()
         if not self._free.acquire(blocking=False):
-            stuck = now - min(list(self._since.values()), default=now) > PATIENCE
-            if stuck or not self._free.acquire(timeout=PATIENCE):
-                raise Unavailable(DETAILS[BUSY], code=BUSY)
+            self._wait()
         me = threading.get_ident()
-        self._since[me] = now
+        self._since[me] = time.monotonic()
         try:
             yield
+            self._got_through = time.monotonic()
         finally:
             self._since.pop(me, None)
             self._free.release()
+
+    def _wait(self) -> None:
+        give_up = time.monotonic() + LONGEST_WAIT
+        while not self._stuck() and time.monotonic() < give_up:
+            if self._free.acquire(timeout=LOOK_EVERY):
+                return
+        raise Unavailable(DETAILS[BUSY], code=BUSY)
+
+    def _stuck(self) -> bool:
+        """Whether those inside have waited long, and none of them got through meanwhile."""
+        now = time.monotonic()
+        oldest = min(list(self._since.values()), default=now)
+        return now - max(oldest, self._got_through) > PATIENCE
 
 
 _turns = Turns()

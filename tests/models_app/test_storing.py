@@ -178,6 +178,36 @@ def test_nobody_waits_behind_writes_that_are_stuck() -> None:
         pass
 
 
+def test_a_write_that_waits_long_turns_nobody_away_while_others_get_through() -> None:
+    turns, free, inside = storing.Turns(2), threading.Event(), threading.Event()
+
+    def unlucky() -> None:
+        with turns.take():
+            inside.set()
+            free.wait(30)
+
+    with ThreadPoolExecutor(3) as pool:
+        waits = pool.submit(unlucky)
+        inside.wait(30)
+        until = time.monotonic() + storing.PATIENCE * 1.5
+
+        def write() -> int:
+            through = 0
+            while time.monotonic() < until:
+                with turns.take():
+                    through += 1
+                    time.sleep(0.01)
+                time.sleep(0.01)
+            return through
+
+        others = [pool.submit(write) for _ in range(2)]
+        try:
+            assert all(other.result() > 0 for other in others)
+        finally:
+            free.set()
+        waits.result()
+
+
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite's own limit stands for a disk")
 @pytest.mark.django_db(transaction=True)
 def test_a_full_disk_lets_nothing_be_answered_and_needs_no_restart(api: APIClient) -> None:
