@@ -56,6 +56,7 @@ ROUTES: dict[str, dict[str, Door]] = {
     "runs": {"GET": Door("read")},
     "run": {"GET": Door("read")},
     "cancel-run": {"POST": Door("retrain")},
+    "report-run": {"POST": Door("retrain")},
     # Versions and what serves
     "versions": {"GET": Door("read")},
     "version": {"GET": Door("read")},

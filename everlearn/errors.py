@@ -30,6 +30,7 @@ from models_app.refusals import (
     ModelFailed,
     ModelTooSlow,
     NotFound,
+    NotHandedOver,
     NotServable,
     Refused,
     StillUnderWay,
@@ -87,6 +88,8 @@ def answer_exception(error: Exception, context: ExceptionHandlerContext) -> Resp
 def _wait(refusal: Refused) -> str:
     if isinstance(refusal, TooOften):
         return str(refusal.wait)
+    if isinstance(refusal, NotHandedOver):
+        return RETRY_AFTER_SECONDS
     return "1" if isinstance(refusal, StillUnderWay) else ""
 
 

@@ -88,7 +88,8 @@ class ErrorAwareSchema(AutoSchema):
         }
         if status_code in (*RETRYABLE, "409"):
             headers["Retry-After"] = {
-                # Of conflicts only the one that ends by itself, idempotency_in_progress, has it.
+                # Of conflicts only those that end by themselves have it: idempotency_in_progress
+                # and run_not_handed_over.
                 "required": status_code in RETRYABLE,
                 "schema": {"type": "integer"},
                 "description": "Seconds.",

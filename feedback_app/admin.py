@@ -104,6 +104,7 @@ class RetrainingRunAdmin(ReadOnlyAdmin):
         (None, {"fields": ("registered_model", "state", "progress", "failure")}),
         ("Why", {"fields": ("trigger", "reason", "requested_by", "data", "promote")}),
         ("What came of it", {"fields": ("gate", "version", "snapshot", "mlflow_run_id")}),
+        ("Elsewhere", {"fields": ("reporter", "handed_over_at")}),
         ("When", {"fields": ("created_at", "started_at", "ended_at", "attempts", "leased_until")}),
     )
     actions_detail = ("cancel",)

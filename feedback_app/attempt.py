@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from feedback_app.models import RetrainingRun
+from feedback_app.models import AWAY, RetrainingRun
 
 
 class LeaseLost(Exception):
@@ -22,7 +22,7 @@ class Attempt:
     def write(self, **values: Any) -> None:
         """Store what was reached. Raises LeaseLost."""
         held = RetrainingRun.objects.filter(
-            pk=self.run.pk, attempts=self.token, status=RetrainingRun.Status.RUNNING
+            ~AWAY, pk=self.run.pk, attempts=self.token, status=RetrainingRun.Status.RUNNING
         )
         if not held.update(**values):
             raise LeaseLost(f"{self.run}: attempt {self.token} lost its lease")

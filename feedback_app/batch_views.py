@@ -9,7 +9,7 @@ from uuid import UUID
 from django.http import StreamingHttpResponse
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -19,9 +19,9 @@ from rest_framework.views import APIView
 
 from feedback_app import batches, training_data
 from feedback_app.models import BatchJob
+from feedback_app.views import find_run
 from models_app import serving
-from models_app.learning.schema import Problem
-from models_app.refusals import InvalidInput, NotFound
+from models_app.refusals import NotFound
 from models_app.views import ActorRequest, find_model
 
 Format = BatchJob.Format
@@ -57,6 +57,13 @@ class JobSerializer(serializers.ModelSerializer[BatchJob]):
     def get_result(self, job: BatchJob) -> str | None:
         ready = job.status == BatchJob.Status.SUCCEEDED and job.input
         return reverse("job-result", args=[job.pk]) if ready else None
+
+
+class TrainingDataFilter(serializers.Serializer[Any]):
+    format = serializers.ChoiceField(training_data.FORMATS, default="parquet")
+    run = serializers.IntegerField(
+        required=False, min_value=1, help_text="One that is trained elsewhere: what it froze."
+    )
 
 
 class FileView(APIView):
@@ -127,23 +134,25 @@ class CancelJobView(APIView):
 
 
 class TrainingDataView(FileView):
-    """The rows of the next snapshot that would train, with their weights.
+    """The rows of the next snapshot that would train, with their weights, or those of a run.
 
     Base data and accepted feedback, without the golden rows and what is held out for the gate.
-    Parquet is exact; in CSV, texts that a spreadsheet would take for formulas begin with `'`.
+    Parquet is exact, and its metadata say under `everlearn` what else training depends on; in
+    CSV, texts that a spreadsheet would take for formulas begin with `'`.
     """
 
     @extend_schema(
-        parameters=[OpenApiParameter("format", enum=training_data.FORMATS, default="parquet")],
+        parameters=[TrainingDataFilter],
         responses={(200, kind): OpenApiResponse(OpenApiTypes.BINARY) for kind in TABLES.values()},
     )
     def get(self, request: ActorRequest, name: str) -> StreamingHttpResponse:
-        form = request.query_params.get("format", "parquet")
-        if form not in TABLES:
-            detail = f"One of {', '.join(TABLES)} is expected."
-            raise InvalidInput([Problem("format", "invalid_choice", detail)])
+        asked = TrainingDataFilter(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        model, form = find_model(name), asked.validated_data["format"]
+        run_id = asked.validated_data.get("run")
+        run = find_run(run_id, of=model) if run_id else None
         return StreamingHttpResponse(
-            training_data.stream(find_model(name), form, actor=request.user),
+            training_data.stream(model, form, actor=request.user, run=run),
             content_type=TABLES[form],
             headers={"Content-Disposition": f'attachment; filename="{name}.{form}"'},
         )

@@ -10,6 +10,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+# Django looks for an app's models here.
+from feedback_app.batch_models import BatchJob, BatchPart
 from models_app.models import (
     ModelVersion,
     Prediction,
@@ -18,8 +20,15 @@ from models_app.models import (
     new_id,
 )
 
+__all__ = (
+    "BatchJob", "BatchPart", "Erasure", "Feedback", "FeedbackReview", "RememberedAnswer",
+    "RetrainingRun",
+)  # fmt: skip
+
 # The reason of feedback whose content is gone.
 FORGOTTEN = "forgotten"
+# The runs that a workflow has, of those that are active.
+AWAY = Q(handed_over_at__isnull=False, version__isnull=True)
 
 
 class Feedback(models.Model):
@@ -151,7 +160,11 @@ class Erasure(models.Model):
 
 
 class RetrainingRun(models.Model):
-    """One retraining, from request to verdict. The rows are the queue; django-q2 wakes it."""
+    """One retraining, from request to verdict. The rows are the queue; django-q2 wakes it.
+
+    It may be trained elsewhere: frozen here, handed over to a workflow that reports how far it
+    is, and taken back for judgement with the version that the workflow registered in MLflow.
+    """
 
     class Status(models.TextChoices):
         QUEUED = "queued"
@@ -166,6 +179,7 @@ class RetrainingRun(models.Model):
         MANUAL = "manual"
         SCHEDULE = "schedule"
         FEEDBACK = "feedback"
+        EXTERNAL = "external"
 
     ACTIVE = (Status.QUEUED, Status.RUNNING)
 
@@ -183,6 +197,15 @@ class RetrainingRun(models.Model):
     attempts = models.PositiveIntegerField(default=0, help_text="Doubles as the fencing token.")
     leased_until = models.DateTimeField(null=True, blank=True)
     not_before = models.DateTimeField(default=timezone.now)
+    handed_over_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when a workflow elsewhere trains it."
+    )
+    reporter = models.CharField(
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="Who trains it elsewhere, as it calls itself.",
+    )
     step = models.CharField(max_length=64, blank=True)
     done = models.PositiveIntegerField(default=0)
     total = models.PositiveIntegerField(default=0)
@@ -217,6 +240,11 @@ class RetrainingRun(models.Model):
         """Whether this run is still queued or running."""
         return self.status in self.ACTIVE
 
+    @property
+    def away(self) -> bool:
+        """Whether a workflow has it, so that no worker may touch it."""
+        return self.active and self.handed_over_at is not None and self.version_id is None
+
     def claim(self, *, lease: timedelta) -> bool:
         """Take this run for the calling worker; False while another holds the lease."""
         # The queue delivers at least once, so only a conditional UPDATE makes two workers
@@ -225,76 +253,10 @@ class RetrainingRun(models.Model):
         free = Q(status=self.Status.QUEUED, not_before__lte=now) | Q(
             status=self.Status.RUNNING, leased_until__lt=now
         )
-        taken = RetrainingRun.objects.filter(free, pk=self.pk).update(
+        taken = RetrainingRun.objects.filter(free, ~AWAY, pk=self.pk).update(
             status=self.Status.RUNNING,
             started_at=Coalesce("started_at", now),
             leased_until=now + lease,
             attempts=F("attempts") + 1,
         )
         return taken == 1
-
-
-class BatchJob(models.Model):
-    """A file of rows to predict. The rows of this table are the queue; django-q2 wakes it.
-
-    The version is the one that served when the job was asked for, so that one file has one
-    answer's columns and classes throughout.
-    """
-
-    class Status(models.TextChoices):
-        QUEUED = "queued"
-        RUNNING = "running"
-        SUCCEEDED = "succeeded"
-        FAILED = "failed"
-        CANCELLED = "cancelled"
-
-    ACTIVE = (Status.QUEUED, Status.RUNNING)
-
-    class Format(models.TextChoices):
-        CSV = "csv"
-        NDJSON = "ndjson"
-
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    registered_model = models.ForeignKey(
-        RegisteredModel, on_delete=models.PROTECT, related_name="+"
-    )
-    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="+")
-    generation = models.PositiveIntegerField()
-    requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
-    )
-    format = models.CharField(max_length=8, choices=Format)
-    input = models.CharField(max_length=255, help_text="Where the rows are stored.")
-    status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED)
-    done = models.PositiveIntegerField(default=0)
-    total = models.PositiveIntegerField(default=0, help_text="0 until they were counted.")
-    token = models.PositiveIntegerField(default=0, help_text="Fences off whoever lost the lease.")
-    attempts = models.PositiveIntegerField(default=0, help_text="Since rows were last done.")
-    leased_until = models.DateTimeField(null=True, blank=True)
-    turn_at = models.DateTimeField(default=timezone.now, help_text="Whose is earliest goes on.")
-    error = models.CharField(max_length=1000, blank=True)
-    created_at = models.DateTimeField(default=timezone.now)
-    started_at = models.DateTimeField(null=True, blank=True)
-    ended_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        ordering = ("-id",)
-        indexes = (models.Index(fields=("status", "turn_at")),)
-
-    def __str__(self) -> str:
-        return f"batch {self.id} of {self.registered_model}"
-
-
-class BatchPart(models.Model):
-    """Some rows' answers, in a file that was stored with their predictions or not at all."""
-
-    job = models.ForeignKey(BatchJob, on_delete=models.CASCADE, related_name="parts")
-    first = models.PositiveIntegerField(help_text="Number of its first row.")
-    file = models.CharField(max_length=255)
-
-    class Meta:
-        ordering = ("job", "first")
-        constraints = (models.UniqueConstraint(fields=("job", "first"), name="one_part_a_place"),)
-
-    def __str__(self) -> str:
-        return self.file

@@ -19,13 +19,14 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from feedback_app import queueing
-from feedback_app.models import RetrainingRun
-from models_app.models import RegisteredModel
+from feedback_app.models import AWAY, RetrainingRun
+from models_app.models import ModelVersion, RegisteredModel
 from models_app.refusals import Conflict, NotFound
 
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=40)
+# As many again for a run that came back from a workflow.
 MAX_ATTEMPTS = 3
 FIRST_BACK_OFF = timedelta(seconds=5)
 LONGEST_ERROR = 2000
@@ -41,11 +42,13 @@ def request(
     reason: str = "",
     data: str = "",
     promote: bool = False,
+    version: ModelVersion | None = None,
 ) -> tuple[RetrainingRun, bool]:
     """Queue a run and return it with True, or the model's active one with False.
 
     data: where the base data is, instead of where the model's declaration says. promote: have
-    it promoted when the gate says PROMOTE. Raises PermissionDenied, NotFound when retired.
+    it promoted when the gate says PROMOTE. version: one that was made elsewhere already, to be
+    judged. Raises PermissionDenied, NotFound when retired.
     """
     if not actor.has_perm("feedback_app.add_retrainingrun"):
         raise PermissionDenied("Retraining needs add_retrainingrun.")
@@ -61,6 +64,7 @@ def request(
                     reason=reason,
                     data=data,
                     promote=promote,
+                    version=version,
                 )
                 # Should the message fail, the next pulse finds the run.
                 transaction.on_commit(partial(queueing.wake, run.pk), robust=True)
@@ -100,12 +104,12 @@ def claim(run_id: int) -> RetrainingRun | None:
         # Locked, so that two workers do not both count the last free place as theirs.
         active = list(
             RetrainingRun.objects.select_for_update()
-            .filter(status__in=RetrainingRun.ACTIVE)
+            .filter(~AWAY, status__in=RetrainingRun.ACTIVE)
             .order_by("pk")
         )
         run = next((one for one in active if one.pk == run_id), None)
         if run is None:
-            logger.info("run %s is not active", run_id)
+            logger.info("run %s is not active, or a workflow has it", run_id)
             return None
         if _leased(active) >= settings.EVERLEARN_CONCURRENT_RUNS:
             return None
@@ -128,18 +132,22 @@ def is_held(run_id: int, token: int) -> bool:
 
 def runs_to_wake() -> list[int]:
     """Ids of the runs that a worker could take up now, as many as there are places for."""
-    active = list(RetrainingRun.objects.filter(status__in=RetrainingRun.ACTIVE).order_by("pk"))
+    active = list(
+        RetrainingRun.objects.filter(~AWAY, status__in=RetrainingRun.ACTIVE).order_by("pk")
+    )
     places = max(0, settings.EVERLEARN_CONCURRENT_RUNS - _leased(active))
     return [run.pk for run in active if _free(run)][:places]
 
 
 def fail_spent_runs() -> None:
     """Fail the runs whose worker was lost in their last attempt."""
-    spent = RetrainingRun.objects.filter(
-        status=Status.RUNNING, leased_until__lt=timezone.now(), attempts__gte=MAX_ATTEMPTS
+    lost = RetrainingRun.objects.filter(
+        ~AWAY, status=Status.RUNNING, leased_until__lt=timezone.now(), attempts__gte=MAX_ATTEMPTS
     )
-    for run_id, token in spent.values_list("pk", "attempts"):
-        fail(run_id, token, f"worker_lost: the worker was lost {MAX_ATTEMPTS} times")
+    for run in lost:
+        if run.attempts >= _most_attempts(run):
+            why = f"worker_lost: the worker was lost {MAX_ATTEMPTS} times"
+            fail(run.pk, run.attempts, why)
 
 
 def retry_or_fail(run_id: int, token: int, why: str) -> None:
@@ -148,7 +156,7 @@ def retry_or_fail(run_id: int, token: int, why: str) -> None:
     why: a code and a sentence, as `worker_lost: killed by signal 9`.
     """
     error = why[:LONGEST_ERROR]
-    if token >= MAX_ATTEMPTS:
+    if token >= _most_attempts(RetrainingRun.objects.get(pk=run_id)):
         fail(run_id, token, error)
         return
     pause = FIRST_BACK_OFF * 2 ** (token - 1)
@@ -171,7 +179,12 @@ def fail(run_id: int, token: int, why: str) -> None:
 
 def _held(run_id: int, token: int) -> QuerySet[RetrainingRun]:
     """The run as the holder of `token` may change it: no row once the lease is lost."""
-    return RetrainingRun.objects.filter(pk=run_id, attempts=token, status=Status.RUNNING)
+    # Whoever handed a run over may still renew a lease or die: that is the workflow's no more.
+    return RetrainingRun.objects.filter(~AWAY, pk=run_id, attempts=token, status=Status.RUNNING)
+
+
+def _most_attempts(run: RetrainingRun) -> int:
+    return MAX_ATTEMPTS if run.handed_over_at is None else 2 * MAX_ATTEMPTS
 
 
 def _leased(active: list[RetrainingRun]) -> int:

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from feedback_app.models import Feedback, FeedbackReview, RetrainingRun
-from models_app.fields import Text
+from models_app.fields import Flag, Text, Whole
 from models_app.learning.triggers import parse_duration
 from models_app.models import Prediction
 from models_app.serializers import SnapshotSerializer, StrictSerializer
@@ -98,6 +98,9 @@ class RunFilter(serializers.Serializer[Any]):
 class RetrainRequest(StrictSerializer):
     reason = Text(required=False, allow_blank=True, max_length=1000)
     data = Text(required=False, max_length=1000)  # type: ignore[assignment]
+    external = Flag(
+        default=False, help_text="The one who asks trains it, and reports on the run meanwhile."
+    )
 
 
 class RunStartedSerializer(serializers.ModelSerializer[RetrainingRun]):
@@ -112,6 +115,24 @@ class ProgressSerializer(serializers.Serializer[Any]):
     step = serializers.CharField()
     done = serializers.IntegerField()
     total = serializers.IntegerField()
+
+
+class ReportedProgress(StrictSerializer):
+    step = Text(max_length=64)
+    done = Whole(min_value=0, max_value=2**31 - 1)
+    total = Whole(min_value=0, max_value=2**31 - 1)
+
+
+class RunReport(StrictSerializer):
+    """What a workflow that trains a run says of it, every 30 s and when it has ended."""
+
+    reporter = Text(max_length=200, help_text="Who trains it: the URL of the workflow's run, say.")
+    status = serializers.ChoiceField(["running", "failed", "registered"])
+    progress = ReportedProgress(required=False)
+    version = Whole(
+        required=False, min_value=1, help_text="With registered: its number; MLflow tells it."
+    )
+    error = Text(required=False, allow_blank=True, max_length=10_000)
 
 
 @extend_schema_field(OpenApiTypes.STR)
@@ -131,14 +152,17 @@ class RunSerializer(serializers.ModelSerializer[RetrainingRun]):
     snapshot = SnapshotSerializer(allow_null=True)
     version = serializers.IntegerField(source="version.number", default=None, allow_null=True)
     verdict = TextOrNull()
+    gate = serializers.JSONField(source="version.gate", default=None, allow_null=True)
     mlflow_run_id = TextOrNull()
+    reporter = TextOrNull()
     error = TextOrNull()
 
     class Meta:
         model = RetrainingRun
         fields = (
             "id", "model", "status", "trigger", "reason", "attempts", "progress", "snapshot",
-            "version", "verdict", "mlflow_run_id", "error", "created_at", "started_at", "ended_at",
+            "version", "verdict", "gate", "mlflow_run_id", "reporter", "error", "created_at",
+            "started_at", "handed_over_at", "ended_at",
         )  # fmt: skip
 
 

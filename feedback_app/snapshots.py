@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from feedback_app import golden, parquet
 from feedback_app.fairness import newest_within_share
 from feedback_app.models import Feedback
-from feedback_app.spreadsheets import harmless
 from feedback_app.training_rows import (
     DIGEST,
     HELD_OUT,
@@ -50,6 +49,20 @@ class Frozen:
     is_golden: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Training:
+    """What somebody else needs in order to train as we do.
+
+    rows: features, target and weight; the last `feedback_rows` of them are feedback. digest:
+    names the snapshot. never: digests of the instances that must not train.
+    """
+
+    rows: pd.DataFrame
+    feedback_rows: int
+    digest: str
+    never: list[str]
+
+
 def freeze(
     registered_model: RegisteredModel, *, base: pd.DataFrame, up_to: datetime
 ) -> TrainingSnapshot:
@@ -69,23 +82,42 @@ def freeze(
 
 def next_training(
     registered_model: RegisteredModel, *, base: pd.DataFrame, up_to: datetime
-) -> pd.DataFrame:
-    """What the next snapshot would train on, with its weights; nothing is stored.
+) -> Training:
+    """What the next snapshot would train on; nothing is stored.
 
     Raises ValueError when the base data cannot be learnt from.
     """
     model = registered_model
     base_rows = rows_of(model, base)
-    never = _digests_of(model, _golden_rows(model, base_rows))
-    rows = [row for row in _rows(model, base_rows, never, up_to) if row.role == TRAIN]
-    return table_of(model, rows)[[*model.schema.names, model.target, WEIGHT]]
+    golden_digests = _digests_of(model, _golden_rows(model, base_rows))
+    rows = _rows(model, base_rows, golden_digests, up_to)
+    base_left = sum(not row.feedback for row in rows)
+    return _training(model, table_of(model, rows), base_left, digest_of(rows), golden_digests)
 
 
-def as_csv(frame: pd.DataFrame) -> bytes:
-    """The table as CSV, its texts marked where a spreadsheet would take them for formulas."""
-    texts = frame.select_dtypes(include=["object", "str"]).columns
-    marked = {name: frame[name].map(harmless, na_action="ignore") for name in texts}
-    return frame.assign(**marked).rename(columns=harmless).to_csv(index=False).encode()
+def frozen_training(snapshot: TrainingSnapshot) -> Training:
+    """What a run that froze this snapshot trains on."""
+    model = snapshot.registered_model
+    table = parquet.read_table(_table_name(snapshot.digest))
+    base_rows = snapshot.rows - snapshot.feedback_rows
+    return _training(model, table, base_rows, snapshot.digest, _digests_of(model, []))
+
+
+def _training(
+    model: RegisteredModel,
+    table: pd.DataFrame,
+    base_rows: int,
+    digest: str,
+    golden_digests: frozenset[str],
+) -> Training:
+    train, held_out = table[table[ROLE] == TRAIN], table[table[ROLE] == HELD_OUT]
+    return Training(
+        rows=train.reindex(columns=[*model.schema.names, model.target, WEIGHT]),
+        # Only feedback is ever held out, and what is forgotten of it is gone from the table.
+        feedback_rows=max(0, len(train) - base_rows),
+        digest=digest,
+        never=sorted(golden_digests.union(held_out[DIGEST])),
+    )
 
 
 def _rows(

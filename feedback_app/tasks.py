@@ -6,6 +6,7 @@ from uuid import UUID
 
 from feedback_app import (
     batches,
+    handing_over,
     heartbeat,
     idempotency,
     queueing,
@@ -46,6 +47,7 @@ def pulse() -> str:
     queueing.drop_schedules()
     idempotency.purge()
     retraining.fail_spent_runs()
+    handing_over.fail_lost_runs()
     batches.fail_spent()
     batches.purge()
     _wake_next_batch()

@@ -1,4 +1,4 @@
-"""The rows of the next training as a file, made in a process of its own.
+"""The rows of a training as a file, made in a process of its own.
 
 What reads base data takes pandas, which no web process should hold; and a file larger than
 memory ends that process and not the one that answers.
@@ -18,7 +18,8 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 
-from feedback_app import lifeline
+from feedback_app import handing_over, lifeline
+from feedback_app.models import RetrainingRun
 from feedback_app.secrecy import without_secrets
 from models_app.models import RegisteredModel
 from models_app.refusals import Conflict, Unavailable
@@ -37,14 +38,20 @@ class DataUnusable(Conflict):
     default_code = "data_refused"
 
 
-def stream(model: RegisteredModel, form: str, *, actor: User) -> Iterator[bytes]:
+def stream(
+    model: RegisteredModel, form: str, *, actor: User, run: RetrainingRun | None = None
+) -> Iterator[bytes]:
     """The file in `form`, piece by piece, once it is known that there is one.
 
-    Raises PermissionDenied, DataUnusable, and Unavailable while another is being made.
+    run: a run of the model that is trained elsewhere; without one, what the next would train
+    on. Raises PermissionDenied, NotHandedOver, DataUnusable, and Unavailable while another file
+    is being made.
     """
     if not actor.has_perm("feedback_app.add_retrainingrun"):
         raise PermissionDenied("Training data needs add_retrainingrun.")
-    pieces = _made(model, form)
+    if run is not None:
+        handing_over.refuse_unless_handed_over(run)
+    pieces = _made(model.name, "--format", form, *(["--run", str(run.pk)] if run else []))
     # The first piece comes when the whole file is made: until then it may still be refused.
     first = next(pieces)
     return _joined(first, pieces)
@@ -58,8 +65,8 @@ def _joined(first: bytes, others: Generator[bytes]) -> Generator[bytes]:
         others.close()
 
 
-def _made(model: RegisteredModel, form: str) -> Generator[bytes]:
-    command = ("manage.py", "training_data", model.name, "--format", form)
+def _made(*options: str) -> Generator[bytes]:
+    command = ("manage.py", "training_data", *options)
     with _alone(), tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
             lifeline.tied(sys.executable, *command),

@@ -33,6 +33,7 @@ urlpatterns = [
     path("api/runs/", views.RunListView.as_view(), name="runs"),
     path("api/runs/<int:pk>/", views.RunDetailView.as_view(), name="run"),
     path("api/runs/<int:pk>/cancel/", views.CancelRunView.as_view(), name="cancel-run"),
+    path("api/runs/<int:pk>/report/", views.ReportRunView.as_view(), name="report-run"),
     path("models/<str:name>/feedback/", pages.give_feedback, name="model-feedback"),
     path("feedback", feedback_views.DefaultFeedbackView.as_view(), name="default-feedback"),
     path("trigger", views.DefaultTriggerView.as_view(), name="trigger"),

@@ -12,12 +12,13 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from feedback_app import retraining
+from feedback_app import handing_over, retraining
 from feedback_app.models import Feedback, RetrainingRun
 from feedback_app.serializers import (
     LoggedPredictionSerializer,
     RetrainRequest,
     RunFilter,
+    RunReport,
     RunSerializer,
     RunStartedSerializer,
 )
@@ -28,6 +29,8 @@ from models_app.models import Prediction, RegisteredModel, TrainingSnapshot
 from models_app.pagination import Pages
 from models_app.refusals import Gone, InvalidInput, NotFound
 from models_app.views import ActorRequest, find_model
+
+Trigger = RetrainingRun.Trigger
 
 STARTS_A_RUN = extend_schema(
     request=RetrainRequest,
@@ -56,8 +59,12 @@ def start_run(request: ActorRequest, registered_model: RegisteredModel) -> Respo
     asked = _checked(RetrainRequest, request.data)
     if data := asked.get("data"):
         asked["data"] = _allowed_data(data, registered_model.data)
+    external = asked.pop("external")
     run, created = retraining.request(
-        registered_model, actor=request.user, trigger=RetrainingRun.Trigger.MANUAL, **asked
+        registered_model,
+        actor=request.user,
+        trigger=Trigger.EXTERNAL if external else Trigger.MANUAL,
+        **asked,
     )
     tracing.note(run=run.pk)
     return Response(
@@ -106,10 +113,10 @@ class RunDetailView(APIView):
         return Response(RunSerializer(find_run(pk)).data)
 
 
-def find_run(pk: int) -> RetrainingRun:
-    """The run of that id. Raises NotFound."""
+def find_run(pk: int, *, of: RegisteredModel | None = None) -> RetrainingRun:
+    """The run of that id, if it is of that model. Raises NotFound."""
     run = RUNS.filter(pk=pk).first()
-    if run is None:
+    if run is None or (of and run.registered_model != of):
         raise NotFound(f"There is no run {pk}.")
     return run
 
@@ -119,6 +126,21 @@ class CancelRunView(APIView):
     def post(self, request: ActorRequest, pk: int) -> Response:
         run = retraining.cancel(find_run(pk), actor=request.user)
         return Response(RunSerializer(run).data)
+
+
+class ReportRunView(APIView):
+    """The heartbeat of a workflow that trains a run; the answer tells it how the run stands.
+
+    Once that is neither queued nor running, there is nothing more to do or to report.
+    """
+
+    @extend_schema(request=RunReport, responses=RunSerializer)
+    def post(self, request: ActorRequest, pk: int) -> Response:
+        said = _checked(RunReport, request.data)
+        said.pop("version", None)
+        tracing.note(run=pk)
+        handing_over.report(find_run(pk), actor=request.user, **said)
+        return Response(RunSerializer(find_run(pk)).data)
 
 
 class PredictionView(APIView):

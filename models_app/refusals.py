@@ -8,6 +8,7 @@ Refused
 ├── TooOften           asked again too soon; `wait` says for how many seconds
 ├── Conflict           the thing is not in a state that allows it
 │   ├── GenerationMoved    another promotion came first; `generation` is the current one
+│   ├── NotHandedOver      a workflow asks for a run that is still frozen here; ask again soon
 │   └── StillUnderWay      the same request is being carried out; ask again in a moment
 ├── KeyReused          an idempotency key came with another body than before
 ├── GateSaidNo         the version was not better enough, and nobody overrides the gate
@@ -86,6 +87,10 @@ class GenerationMoved(Conflict):
     def __init__(self, detail: str, *, generation: int) -> None:
         super().__init__(detail, attr="expected_generation")
         self.generation = generation
+
+
+class NotHandedOver(Conflict):
+    default_code = "run_not_handed_over"
 
 
 class StillUnderWay(Conflict):

@@ -64,3 +64,13 @@ def make_running(model: RegisteredModel, **fields: Any) -> RetrainingRun:
         "leased_until": now + timedelta(seconds=30),
     }
     return make_run(model, **{**defaults, **fields})
+
+
+def make_away(model: RegisteredModel, **fields: Any) -> RetrainingRun:
+    """Frozen here and handed over to a workflow, of which nothing was heard yet."""
+    defaults: dict[str, Any] = {
+        "trigger": RetrainingRun.Trigger.EXTERNAL,
+        "handed_over_at": timezone.now(),
+        "step": "workflow",
+    }
+    return make_running(model, **{**defaults, **fields})
