@@ -12,6 +12,7 @@ from everlearn import configuration as _configuration
 from everlearn import logs, safety, theme
 from everlearn.caching import cache as _cache
 from everlearn.databases import database as _database
+from everlearn.file_storage import storage as _storage
 
 # Lets classes such as ModelAdmin take type arguments at run time.
 django_stubs_ext.monkeypatch()
@@ -106,10 +107,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": _cache(_given.cache_url)}
 
 STORAGES = {
-    "default": {
-        "BACKEND": "models_app.atomic_storage.AtomicFileSystemStorage",
-        "OPTIONS": {"location": str(EVERLEARN_HOME / "storage")},
-    },
+    "default": _storage(_given),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 STATIC_URL = "/static/"

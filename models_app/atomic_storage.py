@@ -30,12 +30,10 @@ def store(name: str, content: bytes) -> None:
         with default_storage.open(name) as file:
             if file.read() == content:
                 return
-        # Every name that we store by says what is in it: whatever else is there, is damaged.
-        default_storage.delete(name)
-    default_storage.save(name, ContentFile(content))
+    # Every name that we store by says what is in it: whatever else is there, is damaged.
+    replace(name, content)
 
 
 def replace(name: str, content: bytes) -> None:
     """Have other content under `name`, without a moment in which there is none."""
-    partial = default_storage.save(f"{name}.{uuid4().hex}{PARTIAL}", ContentFile(content))
-    Path(default_storage.path(partial)).replace(default_storage.path(name))
+    default_storage.save(name, ContentFile(content))

@@ -29,7 +29,7 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from everlearn.backups import dumps
+from everlearn.backups import dumps, storing
 from everlearn.backups.verifying import (
     ARTIFACTS,
     DATABASE,
@@ -45,10 +45,10 @@ from everlearn.backups.verifying import (
 
 # Called with what is under way, how many files are done, and how many there are.
 Progress = Callable[[str, int, int], None]
+Opening = Callable[[], IO[Any]]
 
 COMPRESSION = 3  # most of it is compressed already
 SQLITE_BEGINS = b"SQLite format 3\0"
-PASSING = "doctor"
 UNDER_WAY, OPENED = "backup-", "opened-"
 
 
@@ -89,13 +89,13 @@ def _write(file: IO[bytes], on_progress: Progress) -> dict[str, Any]:
         on_progress("databases", 0, 1)
         folder = Path(made)
         about = _dump(folder)
-        places = [*_below(folder, ""), *_below(_storage(), STORAGE)]
+        places = [*_below(folder, ""), *_stored()]
         if about["mlflow"]["embedded"]:
-            places += _below(settings.EVERLEARN_HOME / ARTIFACTS, ARTIFACTS)
+            places += _below(settings.EVERLEARN_HOME / ARTIFACTS, f"{ARTIFACTS}/")
         members: dict[str, Any] = {}
-        for done, (name, path) in enumerate(places):
+        for done, (name, opening) in enumerate(places):
             on_progress(name, done, len(places))
-            if added := _add(tar, name, path):
+            if added := _add(tar, name, opening):
                 members[name] = added
         manifest = about | {"members": members}
         _add_bytes(tar, MANIFEST, json.dumps(manifest, indent=1).encode())
@@ -134,16 +134,21 @@ def embedded_mlflow() -> Path | None:
     return Path(path) if scheme == "sqlite" else None
 
 
-def _storage() -> Path:
-    return Path(default_storage.path(""))
+def _stored() -> list[tuple[str, Opening]]:
+    """The files of the storage, each with its name in the backup."""
+    return [
+        (f"{STORAGE}/{name}", partial(default_storage.open, name))
+        for name in sorted(storing.names())
+    ]
 
 
-def _below(folder: Path, prefix: str) -> list[tuple[str, Path]]:
+def _below(folder: Path, prefix: str) -> list[tuple[str, Opening]]:
     """The files below a folder, each with its name in the backup."""
-    found = [(path.relative_to(folder), path) for path in folder.rglob("*") if path.is_file()]
-    return sorted(
-        ((Path(prefix) / name).as_posix(), path) for name, path in found if name.parts[0] != PASSING
-    )
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [
+        (f"{prefix}{path.relative_to(folder).as_posix()}", partial(path.open, "rb"))
+        for path in found
+    ]
 
 
 class _Hashing:
@@ -159,15 +164,17 @@ class _Hashing:
         return part
 
 
-def _add(tar: tarfile.TarFile, name: str, path: Path) -> dict[str, Any] | None:
+def _add(tar: tarfile.TarFile, name: str, opening: Opening) -> dict[str, Any] | None:
     """Add a file and return what the manifest says of it; None when it is gone."""
     try:
-        opened = path.open("rb")
+        opened = opening()
     except FileNotFoundError:
         return None  # somebody else's temporary file
     with opened as file:
         member = tarfile.TarInfo(name)
-        member.size = os.fstat(file.fileno()).st_size
+        file.seek(0, os.SEEK_END)
+        member.size = file.tell()
+        file.seek(0)
         member.mode = 0o600
         hashing = _Hashing(file)
         tar.addfile(member, hashing)

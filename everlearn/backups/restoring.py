@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.core.management import call_command
 from django.db import DatabaseError, connection, connections
 from django.utils import timezone
 
-from everlearn.backups import dumps
+from everlearn.backups import dumps, storing
 from everlearn.backups.archiving import OPENED, embedded_mlflow, opened
 from everlearn.backups.verifying import (
     ARTIFACTS,
@@ -100,9 +99,11 @@ def _in_the_way() -> str:
     with suppress(DatabaseError):
         if count := RegisteredModel.objects.count():
             return f"the database holds {count} models"
-    for place in (_storage(), settings.EVERLEARN_HOME / ARTIFACTS):
-        if place.exists() and any(path.is_file() for path in place.rglob("*")):
-            return f"{place} is not empty"
+    if (stored := next(storing.names(), None)) is not None:
+        return f"the storage holds {stored}"
+    artifacts = settings.EVERLEARN_HOME / ARTIFACTS
+    if artifacts.exists() and any(path.is_file() for path in artifacts.rglob("*")):
+        return f"{artifacts} is not empty"
     return ""
 
 
@@ -120,7 +121,10 @@ def _put_in_place(folder: Path, manifest: Mapping[str, Any]) -> None:
         _move_artifacts(folder / MLFLOW_FILE, manifest["home"])
         _exchange_sqlite(folder / MLFLOW_FILE, mlflow)
         _exchange_folder(folder / ARTIFACTS, home / ARTIFACTS)
-    _exchange_folder(folder / STORAGE, _storage())
+    if (stored := storing.folder()) is not None:
+        _exchange_folder(folder / STORAGE, stored)
+    else:
+        storing.fill(folder / STORAGE)
     shutil.rmtree(home / "cache", ignore_errors=True)
     if connection.vendor == "sqlite":
         _exchange_sqlite(
@@ -131,10 +135,6 @@ def _put_in_place(folder: Path, manifest: Mapping[str, Any]) -> None:
         dumps.load_tables(dumps.Dump(folder / DATABASE))
     (folder / KEY_FILE).chmod(0o600)
     (folder / KEY_FILE).replace(home / KEY_FILE)
-
-
-def _storage() -> Path:
-    return Path(default_storage.path(""))
 
 
 def _exchange_folder(new: Path, old: Path) -> None:

@@ -73,6 +73,9 @@ def test_an_unknown_name_in_the_file_is_refused_too(tmp_path):
         ("DATABASE_URL", "mysql://localhost/x"),
         ("DATABASE_URL", "no url at all"),
         ("CACHE_URL", "tape://attic"),
+        ("EVERLEARN_STORAGE", "/mnt/bundles"),
+        ("EVERLEARN_STORAGE", "s3://"),
+        ("EVERLEARN_STORAGE", "s3://key:canary@bucket"),
     ],
 )
 def test_a_malformed_value_is_refused_by_name(name, text):
@@ -195,6 +198,7 @@ def test_every_setting_is_read_by_the_code():
     code = (
         (BASE_DIR / "everlearn/settings.py").read_text()
         + (BASE_DIR / "everlearn/databases.py").read_text()
+        + (BASE_DIR / "everlearn/file_storage.py").read_text()
         + (BASE_DIR / "everlearn/logs.py").read_text()
         + (BASE_DIR / "everlearn/configuration.py").read_text()
         + (BASE_DIR / "gunicorn.conf.py").read_text()

@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from everlearn.backups import archiving
 from everlearn.backups.verifying import BackupRefused
+from models_app.refusals import Unavailable
 
 
 class Command(BaseCommand):
@@ -26,7 +27,7 @@ class Command(BaseCommand):
             manifest = self._verify(file) if verify else self._back_up(file)
         except BackupRefused as refusal:
             raise CommandError(f"{file}: {refusal}") from refusal
-        except OSError as error:
+        except (OSError, Unavailable) as error:
             raise CommandError(f"{file} was not written: {error}") from error
         self.stdout.write(said(manifest))
         self.stdout.write(f"{file} is whole." if verify else f"{file} is written.")

@@ -12,6 +12,7 @@ from everlearn.backups import restoring
 from everlearn.backups.verifying import BackupRefused
 from everlearn.management.commands.backup import said
 from everlearn.supervising import Busy
+from models_app.refusals import Unavailable
 
 
 class Command(BaseCommand):
@@ -27,7 +28,7 @@ class Command(BaseCommand):
         self.stdout.write(f"Verifying {file}")
         try:
             manifest = restoring.restore(file, force=force)
-        except (BackupRefused, Busy) as refusal:
+        except (BackupRefused, Busy, Unavailable) as refusal:
             raise CommandError(f"{file}: {refusal}") from refusal
         self.stdout.write(said(manifest))
         self.stdout.write("Restored. Start with make up.")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from everlearn.supervising import UNFINISHED_RESTORE, sole_instance
-from tests import databases
+from tests import databases, s3_server
 from tests.everlearn.backups.home import ASKED, ask, fill, manage
 
 
@@ -54,6 +54,30 @@ def backup(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fill(home)
     assert manage(home, "backup", str(home / "backup")).returncode == 0
     return home / "backup"
+
+
+def test_a_bucket_holds_what_the_backup_held_and_can_be_backed_up(
+    backup: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    with s3_server.bucket() as server:
+        environ = server | {"EVERLEARN_STORAGE": f"s3://{s3_server.BUCKET}/here"}
+        s3 = s3_server.client(server)
+        for name in ("here/bundles/old", "elsewhere"):
+            s3.put_object(Bucket=s3_server.BUCKET, Key=name, Body=b"")
+        refused = manage(tmp_path, "restore", str(backup), **environ)
+        assert "the storage holds bundles/old" in refused.stderr
+
+        restored = manage(tmp_path, "restore", str(backup), "--force", **environ)
+        assert restored.returncode == 0, restored.stderr
+        made = manage(tmp_path, "backup", str(again), **environ)
+        assert made.returncode == 0, made.stderr
+        found = {one["Key"] for one in s3.list_objects_v2(Bucket=s3_server.BUCKET)["Contents"]}
+
+    there = {f"here/{name}" for name, _ in _files(backup.parent / "storage")}
+    assert found == there | {"elsewhere"}
+    assert not (tmp_path / "storage").exists()
+    assert manage(tmp_path, "backup", "--verify", str(again)).returncode == 0
 
 
 def test_nothing_is_restored_under_a_running_instance(backup: Path, tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""What a setting's text may be: each function gives its value, or raises ValueError.
+
+The message says what is wrong with the text without repeating it, since it may be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from environ import Env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def path(text: str) -> Path:
+    return (BASE_DIR / Path(text).expanduser()).resolve()
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def number(text: str) -> int:
+    return 0 if text == "0" else count(text)
+
+
+def count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise ValueError("not a whole number above 0")
+    return int(text)
+
+
+def port(text: str) -> int:
+    if not 1 <= (number := count(text)) <= 65535:
+        raise ValueError("not a port (1 to 65535)")
+    return number
+
+
+def address(text: str) -> str:
+    return str(ip_address(text))
+
+
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(name) for name in names(text))
+
+
+def durability(text: str) -> str:
+    if text not in ("process", "power"):
+        raise ValueError("neither process nor power")
+    return text
+
+
+def environment(text: str) -> str:
+    if text not in ("development", "production"):
+        raise ValueError("neither development nor production")
+    return text
+
+
+def yes_or_no(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("neither true nor false")
+    return text.lower() == "true"
+
+
+def header(text: str) -> str:
+    if text and not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", text):
+        raise ValueError("not the name of a header")
+    return text
+
+
+def log_format(text: str) -> str:
+    if text not in ("auto", "json", "line"):
+        raise ValueError("not auto, json or line")
+    return text
+
+
+def database_url(text: str) -> str:
+    # A URL may hold a password, so no message repeats it; environ's own warnings would.
+    if text and urlsplit(text).scheme not in ("sqlite", "postgres", "postgresql"):
+        raise ValueError("not a sqlite:/// or postgres:// URL")
+    return text
+
+
+def storage(text: str) -> str:
+    parts = urlsplit(text)
+    if text and (parts.scheme != "s3" or not parts.hostname):
+        raise ValueError("not an s3://BUCKET or s3://BUCKET/PREFIX URL")
+    if "@" in parts.netloc or ":" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("more than s3://BUCKET/PREFIX; AWS_ENDPOINT_URL_S3 names another server")
+    return text.rstrip("/")
+
+
+def public_url(text: str) -> str:
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError("not an http:// or https:// URL")
+    if parts.port == 0 or parts.username or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("more than https://HOST or https://HOST:PORT")
+    return text.rstrip("/")
+
+
+def cache_url(text: str) -> str:
+    if urlsplit(text).scheme not in Env.CACHE_SCHEMES:
+        raise ValueError("not a locmemcache:// or redis:// URL")
+    return text
