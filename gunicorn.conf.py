@@ -23,7 +23,7 @@ metric_files.begin(_given.home)
 _host = f"[{_given.host}]" if ":" in _given.host else _given.host
 bind = f"{_host}:{_given.port}"
 workers = _given.web_processes
-worker_class = "gthread"
+worker_class = "everlearn.web_worker.WebWorker"
 threads = 8
 timeout = 60
 graceful_timeout = 4

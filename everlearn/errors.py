@@ -17,6 +17,7 @@ from drf_standardized_errors.types import ExceptionHandlerContext
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from everlearn.error_shape import error_body
 from everlearn.request_id import META_KEY
 from models_app import storing
 from models_app.learning.schema import InvalidInstances, Problem
@@ -111,26 +112,10 @@ def _refusal_body(refusal: Refused, status: int) -> dict[str, Any]:
     problems = [Problem(attr=refusal.attr or "", code=refusal.code, detail=refusal.detail)]
     if isinstance(refusal, InvalidInput):
         problems = refusal.problems
-    body = _body(status, problems)
+    body = error_body(status, problems)
     if isinstance(refusal, GenerationMoved):
         body["generation"] = refusal.generation
     return body
-
-
-def _body(status: int, problems: list[Problem]) -> dict[str, Any]:
-    return {
-        "type": _type(status),
-        "errors": [
-            {"code": problem.code, "detail": problem.detail, "attr": problem.attr or None}
-            for problem in problems
-        ],
-    }
-
-
-def _type(status: int) -> str:
-    if status == 400:
-        return "validation_error"
-    return "server_error" if status >= 500 else "client_error"
 
 
 def _headers(status: int, wait: str = "") -> dict[str, str]:
@@ -145,7 +130,7 @@ def refuse(request: HttpRequest, status: int, problem: Problem, *, wait: str = "
     """
     headers = _headers(status, wait)
     if for_program(request):
-        return JsonResponse(_body(status, [problem]), status=status, headers=headers)
+        return JsonResponse(error_body(status, [problem]), status=status, headers=headers)
     template = loader.select_template([f"{status}.html", "400.html"])
     # Without the request: what the page shows may not depend on what broke.
     page = template.render({"detail": problem.detail, "request_id": request.META.get(META_KEY)})
@@ -171,9 +156,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    forgot = request.path_info.startswith("/api/") and not request.path_info.endswith("/")
-    hint = " Addresses under /api/ end in a slash." if forgot else ""
-    return refuse(request, 404, Problem("", "not_found", f"There is nothing here.{hint}"))
+    return refuse(request, 404, Problem("", "not_found", "There is nothing here."))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CSPMiddleware
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.http.response import HttpResponseBase
 from django.middleware.common import CommonMiddleware
 
@@ -82,7 +82,16 @@ class PatienceMiddleware:
 
 
 class SlashMiddleware(CommonMiddleware):
-    """Redirects to the address with a slash, but no POST: its body would be lost on the way."""
+    """Takes an address of the API that lacks its slash for the one with it; redirects readers.
+
+    A redirect would lose the body of a POST on the way, and answer a program with a page.
+    """
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        in_api = request.path_info.startswith("/api/")
+        if in_api and super().should_redirect_with_slash(request):
+            request.path_info, request.path = f"{request.path_info}/", f"{request.path}/"
+        return super().process_request(request)
 
     def should_redirect_with_slash(self, request: HttpRequest) -> bool:
         return request.method in ("GET", "HEAD") and super().should_redirect_with_slash(request)

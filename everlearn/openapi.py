@@ -43,7 +43,6 @@ ALWAYS = {
     "400": "What was sent is wrong; `attr` says where.",
     "404": "There is no such thing, or none for the one who asks.",
     "405": "The route takes other methods.",
-    "406": "Another form than JSON was asked for.",
     "409": "The thing is not in a state that allows it.",
     "429": "Too many requests.",
     "500": "Something broke.",

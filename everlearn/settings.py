@@ -171,6 +171,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["everlearn.throttles.StrangersThrottle"],
     "DEFAULT_PARSER_CLASSES": ["everlearn.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "everlearn.negotiation.OwnForm",
     "DEFAULT_SCHEMA_CLASS": "everlearn.openapi.ErrorAwareSchema",
     "EXCEPTION_HANDLER": "everlearn.errors.answer_exception",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",

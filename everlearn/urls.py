@@ -1,5 +1,6 @@
 from django.contrib import admin
 from django.urls import include, path
+from drf_spectacular.renderers import OpenApiJsonRenderer2
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from everlearn import logins
@@ -8,7 +9,11 @@ from everlearn.metrics import MetricsView
 urlpatterns = [
     path("admin/login/", logins.login, name="login"),
     path("admin/", admin.site.urls),
-    path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path(
+        "api/schema/",
+        SpectacularJSONAPIView.as_view(renderer_classes=[OpenApiJsonRenderer2]),
+        name="schema",
+    ),
     path(
         "docs",
         SpectacularSwaggerSplitView.as_view(template_name="docs.html"),

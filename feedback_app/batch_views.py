@@ -12,8 +12,6 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import UnsupportedMediaType
-from rest_framework.renderers import BaseRenderer, JSONRenderer
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -22,6 +20,7 @@ from feedback_app.models import BatchJob
 from feedback_app.views import find_run
 from models_app import serving
 from models_app.refusals import NotFound
+from models_app.serializers import EmptyRequest
 from models_app.views import ActorRequest, find_model
 
 Format = BatchJob.Format
@@ -66,16 +65,7 @@ class TrainingDataFilter(serializers.Serializer[Any]):
     )
 
 
-class FileView(APIView):
-    """Takes or gives files, whatever the client accepts; its errors are JSON."""
-
-    def perform_content_negotiation(
-        self, request: Request, force: bool = False
-    ) -> tuple[BaseRenderer, str]:
-        return JSONRenderer(), JSONRenderer.media_type
-
-
-class PredictBatchView(FileView):
+class PredictBatchView(APIView):
     """Predict a CSV or NDJSON file of up to 100 MiB in the background.
 
     The version that serves now answers every row. A row that is wrong is answered with its
@@ -104,7 +94,7 @@ class JobView(APIView):
         return Response(JobSerializer(find_job(pk, request)).data)
 
 
-class JobResultView(FileView):
+class JobResultView(APIView):
     """The answers, one a row in the order of the rows, in the format that was sent.
 
     CSV has the columns `id`, `value`, `probability_<class>` for each class, and `error`.
@@ -128,12 +118,13 @@ class JobResultView(FileView):
 class CancelJobView(APIView):
     @extend_schema(request=None, responses=JobSerializer)
     def post(self, request: ActorRequest, pk: UUID) -> Response:
+        EmptyRequest(data=request.data).is_valid(raise_exception=True)
         return Response(
             JobSerializer(batches.cancel(find_job(pk, request), actor=request.user)).data
         )
 
 
-class TrainingDataView(FileView):
+class TrainingDataView(APIView):
     """The rows of the next snapshot that would train, with their weights, or those of a run.
 
     Base data and accepted feedback, without the golden rows and what is held out for the gate.

@@ -28,6 +28,7 @@ from models_app.learning.schema import Problem
 from models_app.models import Prediction, RegisteredModel, TrainingSnapshot
 from models_app.pagination import Pages
 from models_app.refusals import Gone, InvalidInput, NotFound
+from models_app.serializers import EmptyRequest
 from models_app.views import ActorRequest, find_model
 
 Trigger = RetrainingRun.Trigger
@@ -124,6 +125,7 @@ def find_run(pk: int, *, of: RegisteredModel | None = None) -> RetrainingRun:
 class CancelRunView(APIView):
     @extend_schema(request=None, responses=RunSerializer)
     def post(self, request: ActorRequest, pk: int) -> Response:
+        EmptyRequest(data=request.data).is_valid(raise_exception=True)
         run = retraining.cancel(find_run(pk), actor=request.user)
         return Response(RunSerializer(run).data)
 

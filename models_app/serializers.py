@@ -31,6 +31,10 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
+class EmptyRequest(StrictSerializer):
+    """What may be left out: it has no members."""
+
+
 class PromotionRequest(StrictSerializer):
     version = Whole(min_value=1)
     expected_generation = Whole(required=False, min_value=0)

@@ -23,6 +23,7 @@ from models_app.pagination import Pages
 from models_app.refusals import InvalidInput, NotFound
 from models_app.serializers import (
     DeploymentSerializer,
+    EmptyRequest,
     LedgerPageSerializer,
     ModelSerializer,
     PromotionRequest,
@@ -131,6 +132,7 @@ class ReloadView(APIView):
 
 
 def reload_response(request: ActorRequest, name: str) -> Response:
+    EmptyRequest(data=request.data).is_valid(raise_exception=True)
     return Response(asdict(reloading.reload(find_model(name), actor=request.user)))
 
 

@@ -8,7 +8,6 @@ import orjson
 from django.contrib.auth.models import User
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
-from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -24,13 +23,7 @@ LONGEST_SUBJECT = 255
 
 
 class AnsweringView(APIView):
-    """A door for predictions; it is on the hot path, so it does without what it has no use for."""
-
-    def perform_content_negotiation(
-        self, request: Request, force: bool = False
-    ) -> tuple[BaseRenderer, str]:
-        # JSON is all there is, whatever the client accepts.
-        return JSONRenderer(), JSONRenderer.media_type
+    """A door for predictions."""
 
     def client(self) -> User | None:
         user = self.request.user

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.factories import make_model, make_user
+from tests.factories import LONG, make_champion, make_model, make_user
 
 EVAL = "'unsafe-eval'"
 
@@ -93,13 +93,39 @@ def test_other_odd_text_goes_through(client):
     assert answer.status_code == 200
 
 
-def test_a_forgotten_slash_is_added_for_readers_and_named_to_writers(client):
-    read = client.get("/api/models?page=1")
-    written = client.post("/api/models/leaves/predict", {})
+@pytest.mark.django_db
+def test_a_forgotten_slash_of_the_api_is_forgiven_to_readers_and_writers(api):
+    make_champion()
+    asked = {"instances": [LONG]}
 
-    assert (read.status_code, read["Location"]) == (301, "/api/models/?page=1")
-    assert written.status_code == 404
-    assert "end in a slash" in written.json()["errors"][0]["detail"]
+    read = api.get("/api/models?page_size=1")
+    written = api.post("/api/models/leaves/predict", asked)
+
+    assert read.json()["results"][0]["name"] == "leaves"
+    assert written.json()["predictions"][0]["value"] == "oak"
+    assert api.delete("/api/models/leaves/predict").status_code == 405
+    assert api.get("/api/runs").status_code == 401
+    assert api.get("/api/models/leaves.json").status_code == 401
+    for path in ("/api", "/api/nothing", "/api/models/leaves/nothing"):
+        assert api.post(path, asked).json()["errors"][0]["code"] == "not_found"
+
+
+@pytest.mark.django_db
+def test_with_and_without_the_slash_one_idempotency_key_is_the_same(api):
+    make_champion()
+    word = {"model": "leaves", "features": LONG, "value": "oak"}
+
+    first, second = (
+        api.post(path, word, headers={"Idempotency-Key": "one"})
+        for path in ("/api/feedback", "/api/feedback/")
+    )
+
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json() == second.json()
+
+
+def test_a_page_of_the_admin_is_found_with_its_slash(client):
+    assert client.get("/admin?next=1")["Location"] == "/admin/?next=1"
 
 
 @pytest.mark.django_db
