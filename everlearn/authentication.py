@@ -17,13 +17,18 @@ from rest_framework.request import Request
 
 from everlearn import keys
 from everlearn.models import KeyHolder
+from models_app.strangers import address_of
+from models_app.strikes import Kind, refuse_if_out, strike
 
 # A revoked key must be refused within 5 s; until then it costs no query.
 REMEMBERED_SECONDS = 4.0
 
 
 class KeyAuthentication(BaseAuthentication):
-    """`Authorization: Bearer KEY`. Verified keys are remembered for seconds, wrong ones never."""
+    """`Authorization: Bearer KEY`. Verified keys are remembered for seconds, wrong ones never.
+
+    An address that sends too many wrong ones is told to wait; a right one still opens from there.
+    """
 
     remembered: ClassVar[dict[bytes, tuple[float, KeyHolder]]] = {}
 
@@ -34,10 +39,13 @@ class KeyAuthentication(BaseAuthentication):
         header = get_authorization_header(request)
         if not header:
             return None
-        scheme, _, key = header.partition(b" ")
-        if scheme.lower() != b"bearer" or not key.strip():
-            raise AuthenticationFailed("The Authorization header must be `Bearer KEY`.")
-        return self._holder(key.strip()), None
+        try:
+            return self._holder(_key_in(header)), None
+        except keys.KeyRefused as refusal:
+            address = address_of(request.META)
+            refuse_if_out(Kind.KEY, address)
+            strike(Kind.KEY, address)
+            raise AuthenticationFailed(str(refusal)) from None
 
     def _holder(self, key: bytes) -> KeyHolder:
         # By its hash, so that no list of live keys lies in memory.
@@ -46,12 +54,16 @@ class KeyAuthentication(BaseAuthentication):
         if holder is not None and time.monotonic() < until:
             return holder
         self.remembered.pop(digest, None)
-        try:
-            holder = keys.verify(key)
-        except keys.KeyRefused as refusal:
-            raise AuthenticationFailed(str(refusal)) from None
+        holder = keys.verify(key)
         self.remembered[digest] = (time.monotonic() + REMEMBERED_SECONDS, holder)
         return holder
+
+
+def _key_in(header: bytes) -> bytes:
+    scheme, _, key = header.partition(b" ")
+    if scheme.lower() != b"bearer" or not key.strip():
+        raise keys.KeyRefused("The Authorization header must be `Bearer KEY`.")
+    return key.strip()
 
 
 class StaffSessionAuthentication(SessionAuthentication):

@@ -21,10 +21,11 @@ WINDOW = timedelta(minutes=1)
 class Kind(models.TextChoices):
     LOGIN = "login"
     LINK = "link"
+    KEY = "key"
 
 
 # Failures from one address in one window, after which it has to wait for the next.
-ALLOWED = {Kind.LOGIN: 10, Kind.LINK: 30}
+ALLOWED = {Kind.LOGIN: 10, Kind.LINK: 30, Kind.KEY: 100}
 
 
 class Strike(models.Model):

@@ -6,10 +6,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from rest_framework.test import APIClient
 
 from everlearn import authentication, keys
 from everlearn.access import SCOPES
 from everlearn.models import ApiKey, KeyHolder
+from models_app.strikes import ALLOWED, Kind
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -194,6 +196,28 @@ def test_a_known_key_costs_no_query(api, capsys, django_assert_num_queries):
 
     with django_assert_num_queries(0):
         door._holder(key)
+
+
+@pytest.mark.parametrize("wrong", ["Bearer wrong.{0}", "Token {0}"])
+def test_who_guesses_keys_waits_whatever_address_the_headers_pretend(api, capsys, wrong):
+    """A6. Neither others nor whoever has a right key at that address."""
+    key, allowed = _made(capsys), ALLOWED[Kind.KEY]
+    guesses = [
+        api.get(
+            "/api/models/",
+            headers={"Authorization": wrong.format(number), "X-Forwarded-For": f"10.0.0.{number}"},
+        )
+        for number in range(allowed + 5)
+    ]
+
+    assert [one.status_code for one in guesses] == [401] * allowed + [429] * 5
+    assert guesses[-1].json()["errors"][0]["code"] == "throttled"
+    assert 1 <= int(guesses[-1]["Retry-After"]) <= 61
+    assert _status(api, key) == 200
+    assert api.get("/api/models/").status_code == 200
+    elsewhere = APIClient(REMOTE_ADDR="203.0.113.9")
+    assert _status(elsewhere, key) == 200
+    assert _status(elsewhere, "wrong") == 401
 
 
 def test_the_last_use_is_kept_to_the_minute(api, capsys):
