@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from feedback_app import handing_over, judging, registering, retraining, snapshots
+from feedback_app import arrivals, handing_over, judging, registering, retraining, snapshots
 from feedback_app.attempt import Attempt, LeaseLost
 from feedback_app.models import RetrainingRun
 from feedback_app.secrecy import without_secrets
@@ -25,6 +25,7 @@ from models_app.registry import RegistryAway
 logger = logging.getLogger(__name__)
 
 Status = RetrainingRun.Status
+Standing = ModelVersion.Status
 STATUS_OF_VERDICT = {
     "PROMOTE": Status.SUCCEEDED,
     "HOLD": Status.HELD,
@@ -120,16 +121,28 @@ def _refusing_data() -> Iterator[None]:
 
 def _judge(attempt: Attempt, version: ModelVersion, snapshot: TrainingSnapshot) -> None:
     attempt.progress("gate", 0, 1)
-    # Asked now: another version may have been promoted while this one was being trained.
-    champion = _champion(attempt.run)
-    frozen = snapshots.load(snapshot, champion=champion)
+    if version.snapshot is None:
+        arrivals.describe(version)
+    champion = _rival(attempt.run, version)
+    frozen = snapshots.load(snapshot, champion=champion, challenger=version)
     report = judging.judge(version, champion=champion, frozen=frozen, seed=seed_of(snapshot.digest))
     version.gate = report
-    if report["verdict"] == "REJECT":
-        version.status = ModelVersion.Status.REJECTED
     with transaction.atomic():
         attempt.write(verdict=report["verdict"])
-        version.save(update_fields=["gate", "status"])
+        version.save(update_fields=["gate"])
+        if report["verdict"] == "REJECT":
+            # One that somebody had served by MLflow's alias meanwhile does not stop serving.
+            waiting = ModelVersion.objects.filter(pk=version.pk, status=Standing.CANDIDATE)
+            waiting.update(status=Standing.REJECTED)
+
+
+def _rival(run: RetrainingRun, version: ModelVersion) -> ModelVersion | None:
+    """What the version is compared with: what serves now, or what served before it."""
+    # Asked now: another version may have been promoted while this one was being trained.
+    champion = _champion(run)
+    if champion == version:
+        return promotion.served_before(run.registered_model)
+    return champion
 
 
 def _promote_if_wanted(attempt: Attempt, version: ModelVersion) -> str:

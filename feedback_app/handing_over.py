@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal, TypedDict
 
 from django.conf import settings
@@ -16,11 +17,13 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
 
+from feedback_app import queueing
 from feedback_app.attempt import Attempt
 from feedback_app.models import AWAY, RetrainingRun
 from feedback_app.retraining import LONGEST_ERROR
 from feedback_app.secrecy import without_secrets
 from models_app import syncing
+from models_app.models import ModelVersion
 from models_app.refusals import Conflict, NotHandedOver
 
 logger = logging.getLogger(__name__)
@@ -104,6 +107,23 @@ def refuse_unless_handed_over(run: RetrainingRun) -> None:
     if not run.active:
         raise Conflict(f"{run} was not handed over: it is {run.status}", code="run_ended")
     raise NotHandedOver(f"{run} is not handed over yet: it is {run.step or run.status}.")
+
+
+def take_back(run: RetrainingRun, version: ModelVersion) -> None:
+    """Have a worker judge the version that a workflow made, or fail the run if it cannot serve.
+
+    Nothing changes for a run that no workflow has any more.
+    """
+    away = RetrainingRun.objects.filter(AWAY, pk=run.pk, status=Status.RUNNING)
+    made = {"version": version, "mlflow_run_id": version.mlflow_run_id}
+    if not version.servable:
+        if away.update(**made, **_failed(version.unservable_because)):
+            logger.error("%s failed: %s", run, version.unservable_because)
+        return
+    claimable = {"status": Status.QUEUED, "not_before": timezone.now(), "leased_until": None}
+    if away.update(**made, **claimable, step="", done=0, total=0):
+        # Should the message fail, the next pulse finds the run.
+        transaction.on_commit(partial(queueing.wake, run.pk), robust=True)
 
 
 def fail_lost_runs() -> None:

@@ -22,7 +22,8 @@ def judge(
     """The gate's report on `version` against `champion`, as `ModelVersion.gate` keeps it.
 
     A champion that asks for features which the declaration has no more cannot answer the same
-    rows; that is for a person to decide, so the verdict is HOLD. Raises BundleRefused when
+    rows, and a version of which nobody knows what it learnt from may have seen them before; both
+    are for a person to decide, so the verdict is HOLD. Raises BundleRefused when
     either cannot be loaded, ValueError when the metric cannot be computed from their answers.
     """
     model, rows = version.registered_model, frozen.unseen
@@ -43,8 +44,9 @@ def judge(
         seed=seed,
     )
     if champion and not rival:
-        comparable = gate.Check("comparable", passed=False, value=0.0, limit=1.0)
-        verdict = gate.Verdict("HOLD", (comparable, *verdict.checks))
+        verdict = _held("comparable", verdict)
+    elif champion and version.snapshot is None and verdict.verdict == "PROMOTE":
+        verdict = _held("learnt_from", verdict)
     return {
         "verdict": verdict.verdict,
         "against": champion.number if champion else None,
@@ -52,6 +54,11 @@ def judge(
         "rows_digest": digest_rows(instances, targets.tolist()),
         "checks": [asdict(check) for check in verdict.checks],
     }
+
+
+def _held(failed: str, verdict: gate.Verdict) -> gate.Verdict:
+    check = gate.Check(failed, passed=False, value=0.0, limit=1.0)
+    return gate.Verdict("HOLD", (check, *verdict.checks))
 
 
 def _comparable(champion: ModelVersion | None, names: Sequence[str]) -> Bundle | None:

@@ -108,9 +108,13 @@ def _active_keys() -> set[str]:
 
 def _goes_on(mlflow_run_id: str, tags: Mapping[str, str]) -> bool:
     number = tags.get("everlearn.run", "")
+    if not number.isdecimal():
+        return True  # of a training elsewhere that belongs to no run
     active = RetrainingRun.objects.filter(status__in=RetrainingRun.ACTIVE)
-    run = active.filter(pk=int(number)).first() if number.isdecimal() else None
+    run = active.filter(pk=int(number)).first()
     if run is None:
         return False
+    if run.away:
+        return True
     noted = run.mlflow_run_id == mlflow_run_id
     return noted or tags.get("everlearn.attempt") == str(run.attempts)

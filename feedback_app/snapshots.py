@@ -136,16 +136,38 @@ def _rows(
     return [*kept, *judged]
 
 
-def load(snapshot: TrainingSnapshot, *, champion: ModelVersion | None) -> Frozen:
-    """The rows of a snapshot; `unseen` holds none that `champion` trained on."""
+def keep_learnt_from(
+    registered_model: RegisteredModel, digest: str, table: pd.DataFrame
+) -> TrainingSnapshot:
+    """Keep which rows a training elsewhere learnt from: their roles and digests, nothing more.
+
+    digest: of the file that told it, so that it never stands for rows that were frozen here.
+    """
+    parquet.store_table(_table_name(digest), table)
+    snapshot, _ = TrainingSnapshot.objects.get_or_create(
+        registered_model=registered_model,
+        digest=digest,
+        defaults={"rows": len(table), "feedback_rows": 0},
+    )
+    return snapshot
+
+
+def load(
+    snapshot: TrainingSnapshot,
+    *,
+    champion: ModelVersion | None,
+    challenger: ModelVersion | None = None,
+) -> Frozen:
+    """The rows of a snapshot; `unseen` holds none that `champion` or `challenger` trained on."""
     model = snapshot.registered_model
     columns = [*model.schema.names, model.target]
     table = parquet.read_table(_table_name(snapshot.digest))
     held_out = table[table[ROLE] == HELD_OUT]
     fixed = parquet.read_table(golden.table_name(model.golden_digest))
     unseen = pd.concat([fixed.assign(golden=True), held_out.assign(golden=False)])
-    if champion is not None:
-        unseen = unseen[~unseen[DIGEST].isin(trained_digests(champion))]
+    for version in (champion, challenger):
+        if version is not None:
+            unseen = unseen[~unseen[DIGEST].isin(trained_digests(version))]
     return Frozen(
         train=table[table[ROLE] == TRAIN].reindex(columns=[*columns, WEIGHT]),
         unseen=unseen.reindex(columns=columns).reset_index(drop=True),
@@ -154,7 +176,7 @@ def load(snapshot: TrainingSnapshot, *, champion: ModelVersion | None) -> Frozen
 
 
 def trained_digests(version: ModelVersion) -> frozenset[str]:
-    """Digests of the instances that a version trained on; none when it came from elsewhere."""
+    """Digests of the instances that a version trained on; none when nobody knows."""
     if version.snapshot is None:
         return frozenset()
     table = parquet.read_table(_table_name(version.snapshot.digest))

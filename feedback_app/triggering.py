@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from django.db.models import Q
 from django.utils import timezone
 
 from feedback_app import retraining
@@ -13,6 +14,8 @@ from models_app.learning.triggers import Due, Observed, due
 from models_app.models import RegisteredModel
 
 logger = logging.getLogger(__name__)
+
+Trigger = RetrainingRun.Trigger
 
 
 def request_due_runs() -> list[RetrainingRun]:
@@ -38,8 +41,8 @@ def observed(registered_model: RegisteredModel) -> Observed:
     """What the triggers of a model depend on, as it is now."""
     runs = RetrainingRun.objects.filter(registered_model=registered_model)
     last = runs.order_by("-pk").first()
-    # What people ask for cools nothing down: the first training must not silence the triggers.
-    triggered = runs.exclude(trigger=RetrainingRun.Trigger.MANUAL)
+    # What others ask for cools nothing down: the first training must not silence the triggers.
+    triggered = runs.exclude(trigger__in=(Trigger.MANUAL, Trigger.EXTERNAL))
     last_ended = triggered.exclude(ended_at=None).order_by("-ended_at").first()
     return Observed(
         now=timezone.now(),
@@ -57,7 +60,9 @@ def feedback_since_last_snapshot(registered_model: RegisteredModel) -> int:
     with_snapshot = RetrainingRun.objects.filter(
         registered_model=registered_model, snapshot__isnull=False
     )
-    newest = with_snapshot.order_by("-pk").first()
+    # What came trained from elsewhere has learnt nothing from the rows that it is judged on.
+    judged_only = Q(trigger=Trigger.EXTERNAL, handed_over_at=None)
+    newest = with_snapshot.exclude(judged_only).order_by("-pk").first()
     # A run takes feedback up to its start; a snapshot that came out as before keeps its age.
     if newest and newest.started_at:
         accepted = accepted.filter(accepted_at__gt=newest.started_at)

@@ -115,13 +115,17 @@ class Worker:
 
     def _reconcile(self) -> None:
         # Takes seconds to import, which the cluster's first run need not wait for.
-        from feedback_app import registering  # noqa: PLC0415
+        from feedback_app import arrivals, registering  # noqa: PLC0415
         from models_app import reconciling  # noqa: PLC0415
+
+        def then() -> None:
+            arrivals.settle()
+            registering.close_orphans()
 
         while not self._stopping.wait(RECONCILE_LOOK_EVERY):
             try:
                 close_old_connections()
-                reconciling.reconcile_if_due(also=registering.close_orphans)
+                reconciling.reconcile_if_due(also=then)
             except Exception:
                 # Whatever MLflow or the database did, the next round may fare better.
                 logger.exception("reconcile failed")

@@ -18,23 +18,23 @@ from models_app.bundles import Bundle
 from models_app.models import RegisteredModel
 from models_app.promotion import UNTRUSTED
 from models_app.refusals import BundleRefused
+from models_app.remote import RemoteVersion
 
 logger = logging.getLogger(__name__)
 
 OUTSIDE = f"{UNTRUSTED}: registered outside EverLearn, no bundle"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-# Folders that MLflow itself made for a version; never a path or an address of somebody's choice.
 _SOURCE = re.compile(r"models:/m-[0-9a-f]+")
 
 
-def describe(model: RegisteredModel, found: registry.RemoteVersion) -> dict[str, Any]:
+def describe(model: RegisteredModel, found: RemoteVersion) -> dict[str, Any]:
     """The row of a version that is new here, its bundle stored if it has one that is sound.
 
     Raises RegistryAway.
     """
     row = {"mlflow_run_id": found.mlflow_run_id, "recipe": "", "unservable_because": OUTSIDE}
     digest = found.tags.get("everlearn.bundle_digest", "")
-    if not _DIGEST.fullmatch(digest) or not _SOURCE.fullmatch(found.source):
+    if not _DIGEST.fullmatch(digest) or not hosted(found.source):
         return row
     if model.versions.exclude(mlflow_run_id="").filter(mlflow_run_id=found.mlflow_run_id).exists():
         return row | {"unservable_because": "duplicate: another version is of the same MLflow run"}
@@ -53,6 +53,11 @@ def describe(model: RegisteredModel, found: registry.RemoteVersion) -> dict[str,
         "runtime": bundle.runtime_name,
         "bundle_digest": digest,
     }
+
+
+def hosted(source: str) -> bool:
+    """Whether MLflow itself made the folder; never a path or an address of somebody's choice."""
+    return _SOURCE.fullmatch(source) is not None
 
 
 def _adopt(model: RegisteredModel, source: str, digest: str) -> Bundle:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from models_app import importing, promotion, registry
 from models_app.models import ModelVersion, RegisteredModel, RegistryAlias, RegistrySync
 from models_app.refusals import Refused
+from models_app.remote import RemoteModel, RemoteVersion
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def reconcile_if_due(*, also: Callable[[], None] = lambda: None) -> bool:
     return True
 
 
-def _note_missing(known: list[ModelVersion], remote: registry.RemoteModel | None) -> None:
+def _note_missing(known: list[ModelVersion], remote: RemoteModel | None) -> None:
     """Mark our versions that MLflow has no more, or whose number it has given to another."""
     there = {one.number: one.mlflow_run_id for one in remote.versions} if remote else {}
     for version in known:
@@ -80,7 +81,7 @@ def _note_missing(known: list[ModelVersion], remote: registry.RemoteModel | None
             ModelVersion.objects.filter(pk=version.pk).update(missing_in_registry=missing)
 
 
-def _mirror_version(model: RegisteredModel, found: registry.RemoteVersion) -> None:
+def _mirror_version(model: RegisteredModel, found: RemoteVersion) -> None:
     """A version that was registered elsewhere gets a row, and serves only if it is a bundle."""
     if not model.versions.filter(number=found.number).exists():
         ModelVersion.objects.get_or_create(
@@ -88,7 +89,7 @@ def _mirror_version(model: RegisteredModel, found: registry.RemoteVersion) -> No
         )
 
 
-def _wanted_aliases(model: RegisteredModel, remote: registry.RemoteModel) -> list[RegistryAlias]:
+def _wanted_aliases(model: RegisteredModel, remote: RemoteModel) -> list[RegistryAlias]:
     """Our aliases, and those of the two that were set in MLflow before we had a word."""
     ours = {alias.alias: alias for alias in model.aliases.all()}
     for name in (promotion.CHAMPION_ALIAS, promotion.CHALLENGER_ALIAS):
@@ -97,7 +98,7 @@ def _wanted_aliases(model: RegisteredModel, remote: registry.RemoteModel) -> lis
     return list(ours.values())
 
 
-def _agree(model: RegisteredModel, alias: RegistryAlias, remote: registry.RemoteModel) -> None:
+def _agree(model: RegisteredModel, alias: RegistryAlias, remote: RemoteModel) -> None:
     there = remote.aliases.get(alias.alias)
     if alias.number == there:
         _settle(alias, alias.number)

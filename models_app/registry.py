@@ -39,6 +39,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from sqlalchemy.exc import SQLAlchemyError
 
+from models_app.remote import RemoteModel, RemoteRun, RemoteVersion
+
 LONGEST_PARAM = 6000
 ALREADY = "RESOURCE_ALREADY_EXISTS"
 ABSENT = "RESOURCE_DOES_NOT_EXIST"
@@ -59,24 +61,6 @@ class Logged:
 
     mlflow_run_id: str
     number: int
-
-
-@dataclass(frozen=True)
-class RemoteVersion:
-    """A model version as MLflow's registry describes it."""
-
-    number: int
-    mlflow_run_id: str
-    source: str
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class RemoteModel:
-    """A registered model as MLflow's registry describes it."""
-
-    versions: list[RemoteVersion]
-    aliases: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -255,10 +239,32 @@ def describe(name: str) -> RemoteModel | None:
         return RemoteModel(versions, aliases)
 
 
-def fetch(source: str, path: str) -> bytes:
-    """A file of a version's folder, as it is; nothing in it is run. Raises RegistryAway."""
+def describe_run(mlflow_run_id: str) -> RemoteRun:
+    """What a run was tagged and logged with. Raises RegistryAway."""
+    with _away():
+        data = _client().get_run(mlflow_run_id).data
+        return RemoteRun(dict(data.tags), dict(data.params), dict(data.metrics))
+
+
+def source_of(name: str, number: int) -> str:
+    """Where MLflow keeps version `number` of `name`. Raises RegistryAway."""
+    with _away():
+        return _client().get_model_version(name, str(number)).source or ""
+
+
+def fetch(source: str, path: str, *, most: int | None = None) -> bytes:
+    """A file of a version's folder, as it is; nothing in it is run.
+
+    most: bytes that it may have. Raises RegistryAway, and RegistryRefused for more.
+    """
     with _away(), tempfile.TemporaryDirectory() as place:
         folder = _client().get_logged_model(source.removeprefix("models:/")).artifact_location
+        if most is not None:
+            listed = mlflow.artifacts.list_artifacts(f"{folder}/{path.rpartition('/')[0]}")
+            sizes = {one.path.rpartition("/")[2]: one.file_size for one in listed}
+            size = sizes.get(path.rpartition("/")[2])
+            if size is None or size > most:
+                raise RegistryRefused(f"{path} has {size} bytes, {most} are allowed")
         found = mlflow.artifacts.download_artifacts(f"{folder}/{path}", dst_path=place)
         return Path(found).read_bytes()
 

@@ -6,7 +6,7 @@ import pytest
 
 from feedback_app.judging import judge
 from feedback_app.snapshots import Frozen
-from models_app.models import ModelVersion
+from models_app.models import ModelVersion, TrainingSnapshot
 from models_app.refusals import BundleRefused
 from tests.factories import leaves, make_champion, make_model, make_version
 
@@ -20,7 +20,18 @@ def frozen(unseen: pd.DataFrame) -> Frozen:
 def judged(
     challenger: ModelVersion, champion: ModelVersion | None, rows: int = 80
 ) -> dict[str, object]:
+    challenger.snapshot = TrainingSnapshot(digest="5" * 64)
     return judge(challenger, champion=champion, frozen=frozen(leaves(rows, seed=7)), seed=1)
+
+
+def test_a_version_that_may_have_learnt_the_very_rows_is_for_a_person_to_decide() -> None:
+    champion, challenger = make_champion(turned=True), make_version()
+    assert challenger.snapshot is None
+
+    report = judge(challenger, champion=champion, frozen=frozen(leaves(80, seed=7)), seed=1)
+
+    assert report["verdict"] == "HOLD"
+    assert [check["name"] for check in report["checks"]][:2] == ["learnt_from", "finite"]
 
 
 def test_a_better_version_is_to_be_promoted_and_the_report_says_against_what() -> None:
