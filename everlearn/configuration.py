@@ -155,6 +155,9 @@ class Configuration:
     data_limit: int = _setting(
         "EVERLEARN_DATA_LIMIT", values.count, "512", "MiB of base data that are fetched at most."
     )
+    data_timeout: int = _setting(
+        "EVERLEARN_DATA_TIMEOUT", values.count, "600", "Seconds that base data may take to arrive."
+    )
 
 
 def settings_table() -> tuple[Field[Any], ...]:

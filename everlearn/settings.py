@@ -41,6 +41,7 @@ MLFLOW_TRACKING_URI = _given.mlflow_tracking_uri or f"sqlite:///{EVERLEARN_HOME}
 DATA_URL = _given.data_url
 EVERLEARN_DATA_ALLOW = _given.data_allow
 EVERLEARN_DATA_LIMIT = _given.data_limit  # MiB
+EVERLEARN_DATA_TIMEOUT = _given.data_timeout  # seconds
 
 DEBUG = _given.debug
 SECRET_KEY = _configuration.secret_key(_given)

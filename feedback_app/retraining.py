@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from feedback_app import queueing
 from feedback_app.models import AWAY, RetrainingRun
+from models_app import addresses
 from models_app.models import ModelVersion, RegisteredModel
 from models_app.refusals import Conflict, NotFound
 
@@ -48,12 +49,10 @@ def request(
 
     data: where the base data is, instead of where the model's declaration says. promote: have
     it promoted when the gate says PROMOTE. version: one that was made elsewhere already, to be
-    judged. Raises PermissionDenied, NotFound when retired.
+    judged. Raises PermissionDenied, NotFound when retired, SourceRefused for data at an address
+    that may not be asked.
     """
-    if not actor.has_perm("feedback_app.add_retrainingrun"):
-        raise PermissionDenied("Retraining needs add_retrainingrun.")
-    if registered_model.retired_at is not None:
-        raise NotFound(f"There is no model {registered_model.name!r}.")
+    _refuse_unless_allowed(registered_model, actor, data)
     while True:
         try:
             with transaction.atomic():
@@ -73,6 +72,15 @@ def request(
             # The constraint lets one run a model be active; it may end before we look.
             if active := active_run(registered_model):
                 return active, False
+
+
+def _refuse_unless_allowed(registered_model: RegisteredModel, actor: User, data: str) -> None:
+    if not actor.has_perm("feedback_app.add_retrainingrun"):
+        raise PermissionDenied("Retraining needs add_retrainingrun.")
+    if registered_model.retired_at is not None:
+        raise NotFound(f"There is no model {registered_model.name!r}.")
+    if addresses.is_address(data):
+        addresses.check_address(data)
 
 
 def active_run(registered_model: RegisteredModel) -> RetrainingRun | None:

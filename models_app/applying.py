@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +13,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from models_app import datasets, policies
+from models_app.addresses import SourceRefused
 from models_app.declaration import Declaration, DeclaredModel, locate_data
 from models_app.learning.tables import Task, default_metric, infer_schema, infer_task
 from models_app.models import RegisteredModel
+
+logger = logging.getLogger(__name__)
 
 
 class PlanRefused(Exception):
@@ -119,7 +123,7 @@ def _wanted(
         wanted["is_default"] = name == default
     try:
         wanted |= _learnt_from_data(declared, wanted["data"], stored)
-    except (ValueError, datasets.DataRefused) as error:
+    except (ValueError, datasets.DataRefused, SourceRefused, OSError) as error:
         raise PlanRefused(f"{path}: [models.{name}]: {error}") from None
     return wanted
 
@@ -129,10 +133,11 @@ def _learnt_from_data(
 ) -> dict[str, Any]:
     try:
         frame = datasets.read_table(source)
-    except datasets.DataRefused:
+    except (datasets.DataRefused, SourceRefused, OSError) as error:
         # A source that is away must not keep a model that was declared before from serving.
         if stored is None or (stored.data, stored.target) != (source, declared.target):
             raise
+        logger.warning("%s stays as it was declared, its data cannot be read: %s", stored, error)
         return {}
     if declared.target not in frame:
         raise datasets.DataRefused(

@@ -11,8 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
@@ -23,44 +22,52 @@ from django.conf import settings
 from models_app.addresses import SourceRefused, not_allowed, parts_of, refuse_private
 
 MIB = 2**20
-LONGEST = 600.0  # seconds
 SILENCE = 30.0  # seconds
-PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+# A look at what an address has asks for a few headers only.
+QUICK = 10.0  # seconds
+# What a server may call a version of what it sends, the surest first.
+VERSIONS = ("ETag", "Content-MD5", "Digest", "Last-Modified", "LastModified")
 
 
 @contextmanager
-def fetched(source: str) -> Iterator[Path]:
-    """The data at an address as a file that is gone afterwards.
+def fetched(source: str) -> Iterator[tuple[IO[bytes], str]]:
+    """The data at an address as a file at its beginning, and its version as `version_of` has it.
 
-    Raises SourceRefused when it may not be fetched, is too much, or takes too long;
-    FileNotFoundError and other OSErrors when it is not there or does not answer.
+    The file has no name, so that nothing is left of it however this process ends. Raises
+    SourceRefused when it may not be fetched, is too much, or takes too long; FileNotFoundError
+    and other OSErrors when it is not there or does not answer.
     """
-    suffix = PurePosixPath(parts_of(source).path).suffix.lower()
-    with tempfile.NamedTemporaryFile(prefix="everlearn-data-", suffix=suffix) as file:
+    with tempfile.TemporaryFile() as file:
         with _open(source) as stream:
+            # Read before the data: should that change meanwhile, it counts as changed.
+            version = _version(stream.r.headers if hasattr(stream, "r") else stream.details)
             _copy(stream, file)
-        file.flush()
-        yield Path(file.name)
+        file.seek(0)
+        yield file, version
 
 
-def fingerprint(source: str) -> str:
+def version_of(source: str) -> str:
     """What changes when the data at an address does (its ETag or date); "" when nothing tells.
 
-    Raises as `fetched` does.
+    Raises as `fetched` does, within seconds.
     """
     with _patiently(source):
-        told: Mapping[str, Any] = _filesystem(parts_of(source)).info(source)
-    names = ("ETag", "Content-MD5", "Digest", "Last-Modified", "LastModified")
-    return next((f"{name} {told[name]}" for name in names if told.get(name)), "")
+        return _version(_filesystem(parts_of(source), QUICK).info(source))
 
 
-def _filesystem(parts: SplitResult) -> Any:
+def _version(told: Mapping[str, Any]) -> str:
+    return next((f"{name} {told[name]}" for name in VERSIONS if told.get(name)), "")
+
+
+def _filesystem(parts: SplitResult, seconds: float) -> Any:
+    silence = min(SILENCE, seconds)
     if parts.scheme == "s3":
         # Where S3 is, and with which keys, comes from the usual AWS_… variables.
-        return fsspec.filesystem("s3", skip_instance_cache=True)
+        patience = {"connect_timeout": silence, "read_timeout": silence}
+        return fsspec.filesystem("s3", skip_instance_cache=True, config_kwargs=patience)
     # Nothing is unpacked on the way: what is counted is what arrives.
     plain = {"Accept-Encoding": "identity"}
-    limits = aiohttp.ClientTimeout(total=LONGEST, sock_connect=SILENCE, sock_read=SILENCE)
+    limits = aiohttp.ClientTimeout(total=seconds, sock_connect=silence, sock_read=silence)
     return fsspec.filesystem(
         "http",
         skip_instance_cache=True,
@@ -83,12 +90,10 @@ def _socket(address: AddrInfoType) -> socket.socket:
 @contextmanager
 def _open(source: str) -> Iterator[Any]:
     parts = parts_of(source)
-    # Told a size, the file system does not ask for it first: a second request says no more.
-    told: dict[str, int] = {} if parts.scheme == "s3" else {"size": 1}
-    with (
-        _patiently(source),
-        _filesystem(parts).open(source, "rb", block_size=0, **told) as stream,
-    ):
+    # Told a size, it streams instead of asking for that first: a second request says no more.
+    streaming = {} if parts.scheme == "s3" else {"size": 1, "block_size": 0}
+    files = _filesystem(parts, settings.EVERLEARN_DATA_TIMEOUT)
+    with _patiently(source), files.open(source, "rb", **streaming) as stream:
         yield stream
 
 
@@ -106,7 +111,9 @@ def _patiently(source: str) -> Iterator[None]:
         if isinstance(error, aiohttp.InvalidURL):
             raise not_allowed("it is malformed") from None
         if isinstance(error, TimeoutError):
-            raise SourceRefused(f"The data at {host} took too long to arrive.") from None
+            raise SourceRefused(
+                f"The data at {host} took too long to arrive (EVERLEARN_DATA_TIMEOUT)."
+            ) from None
         if isinstance(error, OSError):
             raise
         status = getattr(error, "status", "") or type(error).__name__
@@ -121,12 +128,11 @@ def _refusal_behind(error: BaseException | None) -> SourceRefused | None:
     return None
 
 
-def _copy(stream: Any, file: Any) -> None:
-    limit, deadline = settings.EVERLEARN_DATA_LIMIT * MIB, time.monotonic() + LONGEST
+def _copy(stream: Any, file: IO[bytes]) -> None:
+    limit, seconds = settings.EVERLEARN_DATA_LIMIT * MIB, settings.EVERLEARN_DATA_TIMEOUT
+    deadline = time.monotonic() + seconds
     size = 0
     while chunk := stream.read(MIB):
-        if size == 0:
-            _refuse_packed(chunk)
         size += len(chunk)
         if size > limit:
             raise SourceRefused(
@@ -134,12 +140,5 @@ def _copy(stream: Any, file: Any) -> None:
                 "EVERLEARN_DATA_LIMIT sets."
             )
         if time.monotonic() > deadline:
-            raise SourceRefused(f"The data did not arrive within {LONGEST:.0f} s.")
+            raise SourceRefused(f"The data did not arrive within {seconds} s.")
         file.write(chunk)
-
-
-def _refuse_packed(beginning: bytes) -> None:
-    """Raise SourceRefused for an archive: a small one may unpack to more than any disk holds."""
-    for magic, name in PACKED.items():
-        if beginning.startswith(magic):
-            raise SourceRefused(f"The data is a {name} file; CSV and Parquet are read as they are.")

@@ -19,6 +19,18 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 @dataclass(frozen=True, slots=True)
+class SourceState:
+    """A data source at one time, in digests: where it is, and which version of it is there.
+
+    fingerprint: "" when nothing tells versions apart. rows: None when nobody counted them.
+    """
+
+    place: str
+    fingerprint: str
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """What is known of one model, with every time in UTC.
 

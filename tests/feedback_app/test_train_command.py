@@ -57,6 +57,17 @@ def test_a_run_is_queued_as_the_system_user_of_the_command_line() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("place", ["http://127.1/x.csv", "file:///etc/passwd", "http://a:b@c/"])
+def test_a_run_with_data_from_an_address_that_is_not_allowed_is_not_queued(place: str) -> None:
+    make_model()
+
+    with pytest.raises(CommandError, match="address is not allowed"):
+        train("leaves", "--data", place)
+
+    assert not RetrainingRun.objects.exists()
+
+
+@pytest.mark.django_db
 def test_a_run_that_is_under_way_is_named() -> None:
     run = make_running(make_model())
 

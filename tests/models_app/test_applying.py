@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from django.conf import LazySettings
 
 from models_app import applying, declaration
 from models_app.actors import system_user
@@ -130,6 +132,45 @@ def test_data_that_was_never_there_is_refused(file: Path) -> None:
 
     with pytest.raises(PlanRefused, match="no such file"):
         plan(file)
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("http://127.0.0.1:1/leaves.csv", "not a public address"),
+        ("http://0x7f000001/leaves.csv", "not allowed"),
+        ("http://[::ffff:10.0.0.1]/leaves.csv", "not a public address"),
+        ("http://169.254.169.254/latest/meta-data", "not a public address"),
+        ("https://ada:secret@example.com/leaves.csv", "a user or a password"),
+        ("file:///etc/passwd", "addresses begin with"),
+    ],
+)
+def test_an_address_that_is_not_allowed_is_declared_by_nobody(
+    file: Path, settings: LazySettings, place: str, why: str
+) -> None:
+    settings.EVERLEARN_DATA_ALLOW = ()
+    apply(file)
+    settings.DATA_URL = place
+
+    for said in (place, "env:DATA_URL"):
+        file.write_text(DECLARED.replace("leaves.csv", said))
+        with pytest.raises(PlanRefused, match=rf"\[models.leaves\].*{why}") as refusal:
+            plan(file)
+        assert "secret" not in str(refusal.value)
+
+
+def test_a_server_that_is_away_does_not_stop_a_model_declared_before(
+    file: Path, settings: LazySettings
+) -> None:
+    settings.EVERLEARN_DATA_ALLOW = (ip_network("127.0.0.1/32"),)
+    apply(file)
+    file.write_text(DECLARED.replace("leaves.csv", "http://127.0.0.1:1/leaves.csv"))
+
+    with pytest.raises(PlanRefused, match="Cannot connect"):
+        plan(file)
+    RegisteredModel.objects.update(data="http://127.0.0.1:1/leaves.csv")
+
+    assert plan(file) == []
 
 
 def test_a_single_model_is_the_default_without_saying_so(file: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import io
+import socket
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -83,12 +86,24 @@ def never_ends(handler: Handler) -> None:
         handler.wfile.write(b"1,2\n" * 65536)
 
 
+def trickles(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(b"1")
+        time.sleep(0.1)
+
+
+def says_nothing(handler: Handler) -> None:
+    handler.rfile.read()
+
+
 @pytest.fixture
 def source(settings: LazySettings) -> Iterator[Source]:
     """A server on 127.0.0.1, the one private address that may be asked here."""
     settings.EVERLEARN_DATA_ALLOW = (ip_network("127.0.0.1/32"),)
     with Source() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
         server.shutdown()
 
@@ -108,18 +123,48 @@ def test_csv_and_parquet_are_read_from_an_address(source: Source) -> None:
 
 
 def test_a_redirect_is_followed_as_far_as_addresses_are_allowed(source: Source) -> None:
-    source.answers = {
-        "/here": leads_to("/t.csv"),
-        "/t.csv": sends(CSV),
-        "/away": leads_to(source.at("/t.csv", "127.0.0.2")),
-        "/mapped": leads_to(source.at("/t.csv", "[::ffff:127.0.0.2]")),
+    away = {
+        "/away": source.at("/t.csv", "127.0.0.2"),
+        "/mapped": source.at("/t.csv", "[::ffff:127.0.0.2]"),
+        "/decimal": source.at("/t.csv", "2130706434"),
+        "/metadata": "http://169.254.169.254/latest/meta-data",
     }
+    source.answers = {path: leads_to(place) for path, place in away.items()}
+    source.answers |= {"/here": leads_to("/t.csv"), "/t.csv": sends(CSV)}
 
     assert len(datasets.read_table(source.at("/here"))) == 2
-    for path in ("/away", "/mapped"):
-        with pytest.raises(SourceRefused, match=r"127\.0\.0\.2 is not a public address"):
+    for path in away:
+        with pytest.raises(SourceRefused, match=r"not a public address|malformed") as refusal:
             datasets.read_table(source.at(path))
+        assert refusal.value.code == "url_not_allowed"
     assert source.asked.count("/t.csv") == 1
+
+
+def test_a_redirect_leads_to_no_file_and_round_in_no_circle(source: Source) -> None:
+    source.answers = {"/file": leads_to("file:///etc/passwd"), "/round": leads_to("/round")}
+
+    for path in source.answers:
+        with pytest.raises((SourceRefused, OSError)):
+            datasets.read_table(source.at(path))
+    assert source.asked.count("/round") <= 20
+
+
+def test_a_name_that_stands_for_another_address_when_it_is_asked_is_refused(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolved = ["93.184.216.34"]
+
+    def resolve(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        # As a name server that answers otherwise the second time.
+        address = resolved.pop() if resolved else "127.0.0.2"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    place = source.at("/t.csv", "rebinding.example")
+
+    addresses.check_address(place)
+    with pytest.raises(SourceRefused, match=r"127\.0\.0\.2 is not a public address"):
+        datasets.read_table(place)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +180,13 @@ def test_a_redirect_is_followed_as_far_as_addresses_are_allowed(source: Source) 
         "http://[64:ff9b::7f00:1]/t.csv",
         "http://169.254.169.254/latest/meta-data",
         "http://10.0.0.1/t.csv",
+        "http://192.168.1.1/t.csv",
+        "http://172.16.0.1/t.csv",
+        "http://100.64.0.1/t.csv",
+        "http://[fe80::1]/t.csv",
+        "http://[fd00:ec2::254]/t.csv",
+        "http://[::ffff:a9fe:a9fe]/t.csv",
+        "http://0251.0376.0251.0376/t.csv",
         "http://0.0.0.0/t.csv",
         "http://224.0.0.1/t.csv",
     ],
@@ -167,36 +219,45 @@ def test_other_kinds_of_address_are_refused_without_being_repeated(place: str, w
     assert "secret" not in str(refusal.value)
 
 
-def test_an_endless_stream_ends_at_the_limit(source: Source, settings: LazySettings) -> None:
-    settings.EVERLEARN_DATA_LIMIT = 2
-    source.answers = {"/t.csv": never_ends}
+def test_the_setting_s_address_meets_the_same_rules(settings: LazySettings) -> None:
+    for place in ("file:///etc/passwd", "http://user:secret@example.com/t.csv", "http://[::1]/"):
+        settings.DATA_URL = place
+        for ask in (datasets.read_table, datasets.look):
+            with pytest.raises(SourceRefused) as refusal:
+                ask("env:DATA_URL")
+            assert refusal.value.code == "url_not_allowed"
 
-    with pytest.raises(SourceRefused, match="more than 2 MiB"):
-        datasets.read_table(source.at("/t.csv"))
 
-
-def test_a_table_that_would_grow_beyond_all_bounds_is_refused(
-    source: Source, settings: LazySettings
+def test_what_never_ends_or_never_comes_is_given_up_and_leaves_no_file(
+    source: Source, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    settings.EVERLEARN_DATA_LIMIT = 1
-    bomb = pd.DataFrame({"n": range(3_000_000), "zero": 0})
-    source.answers = {
-        "/packed.csv": sends(gzip.compress(CSV), Content_Encoding="gzip"),
-        "/zip.csv": sends(b"PK\x03\x04 and so on"),
-        "/wide.csv": sends(b"a," * 20_000 + b"b\n"),
-        "/long.csv": sends(b"a" * 2**20),
-        "/bomb.parquet": sends(parquet(bomb.assign(n=1))),
-    }
-    settings.EVERLEARN_DATA_LIMIT = 2
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    settings.EVERLEARN_DATA_LIMIT, settings.EVERLEARN_DATA_TIMEOUT = 2, 1
+    source.answers = {"/endless": never_ends, "/slow": trickles, "/silent": says_nothing}
 
     for path, words in {
-        "/packed.csv": "a gzip file",
-        "/zip.csv": "a zip file",
-        "/wide.csv": "20001 columns",
-        "/long.csv": "first line",
+        "/endless": "more than 2 MiB",
+        "/slow": "took too long",
+        "/silent": "took too long",
     }.items():
-        with pytest.raises(SourceRefused, match=words):
+        began = time.monotonic()
+        with pytest.raises(SourceRefused, match=words) as refusal:
             datasets.read_table(source.at(path))
+        assert refusal.value.code == "data_source_rejected"
+        assert time.monotonic() - began < 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_that_was_fetched_has_no_name(
+    source: Source, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    source.answers = {"/t.csv": sends(CSV)}
+
+    with fetching.fetched(source.at("/t.csv")) as (file, _):
+        # Whoever is killed now leaves nothing behind.
+        assert list(tmp_path.iterdir()) == []
+        assert file.read() == CSV
 
 
 def test_what_is_not_there_is_refused_and_what_does_not_answer_may_answer_later(
@@ -212,9 +273,22 @@ def test_what_is_not_there_is_refused_and_what_does_not_answer_may_answer_later(
 
 def test_unchanged_data_keeps_its_fingerprint(source: Source) -> None:
     source.answers = {"/t.csv": sends(CSV, ETag='"one"'), "/plain.csv": sends(CSV)}
-    first = fetching.fingerprint(source.at("/t.csv"))
+    _, first = datasets.read(source.at("/t.csv"))
 
-    assert first == fetching.fingerprint(source.at("/t.csv"))
+    assert first.rows == 2
+    assert datasets.look(source.at("/t.csv")).fingerprint == first.fingerprint != ""
     source.answers["/t.csv"] = sends(CSV, ETag='"two"')
-    assert first != fetching.fingerprint(source.at("/t.csv"))
-    assert fetching.fingerprint(source.at("/plain.csv")) == ""
+    changed = datasets.look(source.at("/t.csv"))
+    assert changed.fingerprint != first.fingerprint
+    assert (changed.place, changed.rows) == (first.place, None)
+    assert datasets.look(source.at("/plain.csv")).fingerprint == ""
+
+
+def test_a_file_has_another_fingerprint_once_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(CSV)
+    _, first = datasets.read(str(path))
+
+    assert datasets.look(str(path)).fingerprint == first.fingerprint
+    path.write_bytes(CSV + b"3,z\n")
+    assert datasets.look(str(path)).fingerprint != first.fingerprint

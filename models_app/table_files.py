@@ -1,0 +1,225 @@
+"""Parse a file of base data, CSV or Parquet, that somebody may have made to do harm.
+
+A small file can stand for a table beyond all bounds: packed, with one value repeated a billion
+times, or with a million columns. So each bound is checked before the table is in memory where
+its format allows that, and the memory of the process is bounded where it does not.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import resource
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from django.conf import settings
+from pyarrow.parquet import ParquetFile
+
+from models_app.addresses import SourceRefused
+
+MIB = 2**20
+MOST_ROWS = 10_000_000
+MOST_COLUMNS = 10_000
+LARGEST_CELL = MIB  # bytes; no request could hold a larger one
+LONGEST_HEADER = MIB
+# What a Parquet file unpacks to: relative to the limit on what is fetched, and to its own size.
+MOST_UNPACKED = 8
+MOST_RATIO, FREELY_UNPACKED = 1000, 64 * MIB
+MOST_PARTS = 30_000  # entries of any list in a Parquet file's footer
+CELLS_AT_ONCE, ROWS_AT_ONCE, FEW_ROWS_AT_ONCE = 2**20, 1024, 64
+# A thread that finds no memory to begin with ends the whole process.
+ALONE: dict[str, Any] = {"use_threads": False, "pre_buffer": False}
+
+PARQUET = b"PAR1"
+PACKED = {
+    b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd", b"7z\xbc\xaf": "7z",
+}  # fmt: skip
+PAGES = (b"<!doctype", b"<html", b"<?xml")
+MISSING_NUMBERS = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None", "-", "?")
+
+
+def parse(file: IO[bytes]) -> pd.DataFrame:
+    """The rows of a file that is open at its beginning; what it is, its content tells.
+
+    Raises ValueError when it is no table, SourceRefused when it is beyond a bound.
+    """
+    beginning = file.read(LONGEST_HEADER)
+    _refuse_what_is_no_table(beginning)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - len(PARQUET)))
+    is_parquet = beginning.startswith(PARQUET) and file.read() == PARQUET
+    file.seek(0)
+    try:
+        with _bounded_memory():
+            return _read_parquet(file, size) if is_parquet else _read_csv(file)
+    except (MemoryError, pd.errors.ParserError) as error:
+        if isinstance(error, ValueError) and "out of memory" not in str(error):
+            raise
+        limit = settings.EVERLEARN_RUN_MEMORY
+        raise SourceRefused(
+            f"The data does not fit into {limit} MiB of memory (EVERLEARN_RUN_MEMORY)."
+        ) from None
+
+
+def _refuse_what_is_no_table(beginning: bytes) -> None:
+    """An archive may unpack to more than any disk holds; a page says that one has to log in."""
+    for magic, name in PACKED.items():
+        if beginning.startswith(magic):
+            raise SourceRefused(f"The data is a {name} file; CSV and Parquet are read as they are.")
+    if beginning.lstrip(b"\xef\xbb\xbf \t\r\n")[:20].lower().startswith(PAGES):
+        raise ValueError("it is a web page or other XML")
+
+
+@contextmanager
+def _bounded_memory() -> Iterator[None]:
+    """Keep this process within what a run may take, whatever a file says of itself."""
+    if sys.platform != "linux":
+        yield
+        return
+    before, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = settings.EVERLEARN_RUN_MEMORY * MIB
+    limits = [one for one in (limit, before, most) if one != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, most))
+
+
+def _read_csv(file: IO[bytes]) -> pd.DataFrame:
+    _refuse_wide(file.read(2 * LONGEST_HEADER))
+    file.seek(0)
+    with warnings.catch_warnings():
+        # Rows with more cells than the header would otherwise lose some.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            # Only an empty cell is missing: a class or a word called "NA" or "null" is data.
+            frame = pd.read_csv(
+                file, encoding="utf-8-sig", keep_default_na=False, na_values=[""],
+                index_col=False, nrows=MOST_ROWS + 1,
+            )  # fmt: skip
+        except pd.errors.ParserWarning:
+            raise ValueError("its rows have more cells than its first line") from None
+    _refuse_size(rows=len(frame))
+    for name in frame.columns[frame.dtypes.map(pd.api.types.is_string_dtype)]:
+        _refuse_cell(frame[name].astype("str").str.len().max(), name)
+    return _with_numbers(frame)
+
+
+def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Among numbers a word for what is missing can only mean that the number is missing."""
+    for name in frame.columns[frame.dtypes.map(pd.api.types.is_string_dtype)]:
+        if not frame[name].map(type).isin([str, float]).all():
+            continue  # pandas reads true and false beside empty cells as Python's own
+        known = frame[name].where(~frame[name].isin(MISSING_NUMBERS))
+        numbers = pd.to_numeric(known, errors="coerce")
+        if known.notna().any() and numbers.notna().equals(known.notna()):
+            frame[name] = numbers
+    return frame
+
+
+def _refuse_wide(beginning: bytes) -> None:
+    """Count the cells of the first two rows; pandas takes forever over a million of them."""
+    text = beginning.decode("utf-8-sig", errors="replace")
+    rows = (row for row in csv.reader(io.StringIO(text, newline="")) if row)
+    try:
+        header = next(rows, [])
+    except csv.Error:
+        header = [text]
+    _refuse_size(columns=len(header))
+    if sum(map(len, header)) > LONGEST_HEADER:
+        raise SourceRefused(f"Its first line has more than {LONGEST_HEADER} characters.")
+    with suppress(csv.Error):  # a long cell is looked at with all others
+        _refuse_size(columns=len(next(rows, [])))
+
+
+def _read_parquet(file: IO[bytes], size: int) -> pd.DataFrame:
+    try:
+        _vet_parquet(file, size)
+        file.seek(0)
+        return pd.read_parquet(file, **ALONE, to_pandas_kwargs={"use_threads": False})
+    except MemoryError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        # Some of its errors are no ValueErrors, as those of its footer and of its compression.
+        if "Exceeded size limit" in str(error):
+            raise SourceRefused(f"It has more than {MOST_PARTS} parts.") from None
+        raise ValueError(str(error)) from None
+
+
+def _vet_parquet(file: IO[bytes], size: int) -> None:
+    """Go through all that it holds, a little at a time: what its footer says may be a lie."""
+    about = ParquetFile(file, thrift_container_size_limit=MOST_PARTS, pre_buffer=False)
+    columns = about.metadata.num_columns
+    _refuse_size(rows=about.metadata.num_rows, columns=columns)
+    for field in about.schema_arrow:
+        if pa.types.is_nested(field.type) or pa.types.is_fixed_size_binary(field.type):
+            raise ValueError(f"column {field.name!r} holds {field.type}, which is no single value")
+    most = MOST_UNPACKED * settings.EVERLEARN_DATA_LIMIT * MIB
+    most = min(most, max(FREELY_UNPACKED, MOST_RATIO * size))
+    texts = [field.name for field in about.schema_arrow if _is_text(field.type)]
+    at_once = min(ROWS_AT_ONCE, CELLS_AT_ONCE // max(1, columns))
+    try:
+        # As dictionaries, so that a value which is repeated a million times is there once.
+        as_dictionaries = ParquetFile(file, read_dictionary=texts, pre_buffer=False)
+        _refuse_unpacked(as_dictionaries.iter_batches(at_once, use_threads=False), most)
+    except OSError as error:
+        # Some encodings of text only come unpacked.
+        if "Not yet implemented" not in str(error):
+            raise
+        few = min(FEW_ROWS_AT_ONCE, at_once)
+        _refuse_unpacked(about.iter_batches(few, use_threads=False), most)
+
+
+def _refuse_unpacked(batches: Iterator[pa.RecordBatch], most: int) -> None:
+    rows = unpacked = 0
+    for batch in batches:
+        rows += batch.num_rows
+        unpacked += sum(map(_unpacked, batch.columns, batch.schema.names))
+        _refuse_size(rows=rows)
+        if unpacked > most:
+            raise SourceRefused(f"It unpacks to more than {most // MIB} MiB.")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
+
+
+def _unpacked(column: pa.Array, name: str) -> int:
+    """Bytes that a column takes once no value stands for others any more."""
+    if isinstance(column, pa.DictionaryArray):
+        values, places = column.dictionary, column.indices
+        if not _is_text(values.type):
+            return 8 * len(column)
+        lengths = pc.binary_length(values)
+        _refuse_cell(pc.max(lengths).as_py(), name)
+        return pc.sum(lengths.take(places)).as_py() or 0
+    if _is_text(column.type):
+        _refuse_cell(pc.max(pc.binary_length(column)).as_py(), name)
+    return int(column.nbytes)
+
+
+def _refuse_size(*, rows: int = 0, columns: int = 0) -> None:
+    if rows > MOST_ROWS:
+        raise SourceRefused(f"It has more than {MOST_ROWS} rows, the most that are read.")
+    if columns > MOST_COLUMNS:
+        raise SourceRefused(f"It has {columns} columns, {MOST_COLUMNS} are allowed.")
+
+
+def _refuse_cell(longest: Any, name: str) -> None:
+    if longest is not None and longest > LARGEST_CELL:
+        raise SourceRefused(
+            f"Column {name[:80]!r} has a cell of {int(longest)} characters, "
+            f"{LARGEST_CELL} are allowed."
+        )
