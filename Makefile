@@ -9,7 +9,8 @@ READY := $(VENV)/.ready
 CONTAINER ?= docker
 IMAGE ?= everlearn:local
 
-.PHONY: up demo bench test drills soak chromium lint check image smoke push deploy lock clean
+.PHONY: up demo bench test drills soak chromium lint check image smoke push deploy retrain \
+	retrain-report lock clean
 .DELETE_ON_ERROR:
 
 up: $(READY)
@@ -74,6 +75,16 @@ push:
 deploy:
 	@if [ -n "$$DEPLOY_HOOK_URL" ]; then curl -fsS -X POST "$$DEPLOY_HOOK_URL" >/dev/null && echo "Deploying"; \
 	else echo "No DEPLOY_HOOK_URL: nothing is deployed"; fi
+
+# Train here for a service that is elsewhere (docs/gitops.md): MODEL, DATA, REASON and RUN, or empty.
+# A verdict that is not PROMOTE is no failure.
+retrain: $(READY)
+	@$(BIN)/python manage.py train --standalone --data="$$DATA" --reason="$$REASON" --run="$$RUN" \
+		-- "$$MODEL" || [ $$? = 3 ]
+
+# After it, however it ended: ends what a killed one left open.
+retrain-report: $(READY)
+	@$(BIN)/python manage.py retrain_report --run="$$RUN"
 
 lock:
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \

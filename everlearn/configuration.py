@@ -143,6 +143,18 @@ class Configuration:
     data_url: str = _setting(
         "DATA_URL", str, "", 'Base data of the models that declare data = "env:DATA_URL".'
     )
+    hot_reload_url: str = _setting(
+        "HOT_RELOAD_URL",
+        values.reload_url,
+        "",
+        "Where a training elsewhere finds the service: https://HOST/reload-model.",
+    )
+    api_key: str = _setting(
+        "EVERLEARN_API_KEY",
+        str,
+        "",
+        "The key that it shows there, with the scopes retrain and reload.",
+    )
     code_revision: str = _setting(
         "EVERLEARN_CODE_REVISION", str, "", "The commit that versions name, where git is not there."
     )

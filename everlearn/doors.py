@@ -107,7 +107,7 @@ COMMANDS: dict[str, str] = {
     "forget": "privacy",
     "export_subject": "privacy",
     **dict.fromkeys(("up", "sync", "doctor", "cluster", "worker", "run_training"), ANYBODY),
-    **dict.fromkeys(("backup", "restore"), ANYBODY),
+    **dict.fromkeys(("backup", "restore", "retrain_report"), ANYBODY),
 }
 
 

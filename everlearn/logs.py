@@ -158,5 +158,7 @@ def logging_settings(given: Configuration, *more_secrets: str) -> dict[str, Any]
             "alembic": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
             "mlflow": {"level": "WARNING"},
+            # Whoever asked says so when it has given up.
+            "urllib3": {"level": "ERROR"},
         },
     }

@@ -102,6 +102,17 @@ def public_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def reload_url(text: str) -> str:
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError("not an http:// or https:// URL")
+    if text and not re.search(r"/(reload-model|api/models/[^/]+/reload)/?$", parts.path):
+        raise ValueError("not …/reload-model or …/api/models/NAME/reload/")
+    if parts.username or parts.query or parts.fragment:
+        raise ValueError("more than https://HOST/reload-model")
+    return text
+
+
 def cache_url(text: str) -> str:
     if urlsplit(text).scheme not in Env.CACHE_SCHEMES:
         raise ValueError("not a locmemcache:// or redis:// URL")

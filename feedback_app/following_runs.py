@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
@@ -50,6 +50,33 @@ def _progress(stdout: OutputWrapper) -> Iterator[Progress]:
     )
     with Progress(*columns, console=console, disable=not stdout.isatty()) as progress:
         yield progress
+
+
+@contextmanager
+def showing(
+    stdout: OutputWrapper,
+) -> Iterator[tuple[Callable[[str, int, int], None], Callable[[str], None]]]:
+    """What shows step, done and total of a training in this process, and what says a line.
+
+    Where nobody watches each change of the step is a line of its own.
+    """
+    with _progress(stdout) as progress:
+        line, steps = progress.add_task("", total=None), [""]
+
+        def say(text: str) -> None:
+            if progress.disable:
+                stdout.write(text)
+                stdout.flush()
+            else:
+                progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+        def show(step: str, done: int, total: int) -> None:
+            progress.update(line, description=step, completed=done, total=total or None)
+            if progress.disable and step != steps[-1]:
+                say(step)
+            steps.append(step)
+
+        yield show, say
 
 
 def _show(progress: Progress, line: TaskID, run: RetrainingRun) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import pandas as pd
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
@@ -139,13 +140,24 @@ def _learnt_from_data(
             raise
         logger.warning("%s stays as it was declared, its data cannot be read: %s", stored, error)
         return {}
+    known = (stored.task, stored.metric, stored.estimator) if stored else None
+    return learnt_from(declared, frame, known=known)
+
+
+def learnt_from(
+    declared: DeclaredModel, frame: pd.DataFrame, *, known: tuple[str, str, str] | None = None
+) -> dict[str, Any]:
+    """The task, metric and features of a declared model whose base data is `frame`.
+
+    known: task, metric and estimator that were checked before. Raises DataRefused when there is
+    no target, ValueError when something declared does not fit the data.
+    """
     if declared.target not in frame:
         raise datasets.DataRefused(
             f"target {declared.target!r} is no column; there are {', '.join(frame.columns)}"
         )
     task = declared.task or infer_task(frame[declared.target])
     metric = declared.metric or default_metric(task)
-    known = (stored.task, stored.metric, stored.estimator) if stored else None
     if known != (task, metric, declared.estimator):
         _refuse_unknown(metric, declared.estimator, task)
     overrides = {

@@ -42,12 +42,13 @@ def learn(
     snapshot_digest: str,
     seed: int,
     on_progress: Progress,
+    beside: Mapping[str, bytes] | None = None,
 ) -> Learnt:
     """Fit on `train`, bundle, and return all that registering a version needs.
 
     train, unseen: the schema's features and the target, a row each; `train` may weigh its rows
-    in `everlearn_weight`, `unseen` is only measured. Raises ValueError when the rows cannot be
-    learnt from.
+    in `everlearn_weight`, `unseen` is only measured. beside: files that MLflow gets with the
+    bundle, by name. Raises ValueError when the rows cannot be learnt from.
     """
     task, schema = cast("Task", model.task), tables.with_categories(model.schema, train)
     frame = tables.encode(train, schema)
@@ -64,16 +65,18 @@ def learn(
     )
     on_progress("bundling", 0, 1)
     learnt = _bundled(model, fitted, train, schema)
-    metrics = _measure(learnt.bundle_digest, model, unseen)
-    if fitted.cross_validated is not None:
-        metrics[f"cross_validated_{model.metric}"] = fitted.cross_validated
     return replace(
         learnt,
         snapshot_digest=snapshot_digest,
         parameters={"seed": seed, **learnt.parameters},
-        metrics=metrics,
-        folder=_pack(fitted.estimator, frame, learnt.bundle_digest),
+        metrics=_measure(learnt.bundle_digest, model, unseen) | _searched(fitted, model.metric),
+        folder=_pack(fitted.estimator, frame, learnt.bundle_digest, beside or {}),
     )
+
+
+def _searched(fitted: selection.Fitted, metric: str) -> dict[str, float]:
+    found = fitted.cross_validated
+    return {} if found is None else {f"cross_validated_{metric}": found}
 
 
 def _bundled(
@@ -99,13 +102,14 @@ def _bundled(
     )
 
 
-def _pack(estimator: Any, frame: pd.DataFrame, digest: str) -> bytes:
-    """What MLflow gets: its own form of the estimator, and the bundle that serves."""
+def _pack(estimator: Any, frame: pd.DataFrame, digest: str, beside: Mapping[str, bytes]) -> bytes:
+    """What MLflow gets: its own form of the estimator, the bundle that serves, and files beside."""
+    files = {**bundles.files_of(digest), **beside}
     return registry.pack(
         estimator,
         example=frame.head(EXAMPLE_ROWS),
         requirements=[f"{name}=={installed(name)}" for name in PINNED],
-        files={f"{bundles.FOLDER}/{name}": part for name, part in bundles.files_of(digest).items()},
+        files={f"{bundles.FOLDER}/{name}": part for name, part in files.items()},
     )
 
 
