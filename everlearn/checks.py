@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core import checks
 from django.db import DatabaseError, connection
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from everlearn.configuration import ConfigurationError
@@ -30,17 +34,45 @@ def one_file_many_hosts() -> Iterator[Unsafe]:
     """SQLite with web processes of several hosts, so on a network volume, which loses rows."""
     if connection.vendor != "sqlite":
         return
-    alive = WebProcess.objects.filter(seen_at__gt=timezone.now() - ALIVE_WITHIN)
-    hosts = sorted(set(alive.values_list("host", flat=True)))
+    hosts = sorted(set(_live_processes().values_list("host", flat=True)))
     if len(hosts) > 1:
         why = f"is SQLite, shared by {', '.join(hosts)}: rows get lost"
         yield Unsafe("DATABASE_URL", why, "use postgres://…")
 
 
 def refuse_unsafe_start() -> None:
-    """Raise ConfigurationError when production would begin to serve with a default password."""
-    if settings.EVERLEARN_ENVIRONMENT == "production" and (found := list(default_passwords())):
+    """Raise ConfigurationError when production would begin to serve with a default password, or
+    on a file that another host serves from.
+    """
+    if settings.EVERLEARN_ENVIRONMENT != "production":
+        return
+    if found := [*default_passwords(), *_file_of_another_host()]:
         raise ConfigurationError("\neverlearn: ".join(f"{one} (production)" for one in found))
+
+
+def _file_of_another_host() -> Iterator[Unsafe]:
+    """Another host that serves from this SQLite file, once it gave a sign of life meanwhile."""
+    first = others = _others()
+    # One that was killed a moment ago, as a container that this one replaces, soon counts as dead.
+    while others:
+        if moved := [host for host, at in others.items() if at != first.get(host)]:
+            why = f"is SQLite, and {', '.join(moved)} serves from it: rows get lost"
+            yield Unsafe("DATABASE_URL", why, "use postgres://…")
+            return
+        time.sleep(0.2)
+        others = _others()
+
+
+def _others() -> dict[str, datetime]:
+    """When each other host was last seen alive, where there must be none."""
+    if connection.vendor != "sqlite":
+        return {}
+    seen = _live_processes().exclude(host=socket.gethostname()).order_by("seen_at")
+    return dict(seen.values_list("host", "seen_at"))
+
+
+def _live_processes() -> QuerySet[WebProcess]:
+    return WebProcess.objects.filter(seen_at__gt=timezone.now() - ALIVE_WITHIN)
 
 
 @checks.register(checks.Tags.database)

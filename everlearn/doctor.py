@@ -23,7 +23,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Q
 from django.utils import timezone
 
-from everlearn import checks, configuration, safety
+from everlearn import checks, configuration, mlflow_server, safety
 from everlearn.models import ApiKey
 from feedback_app.models import Erasure
 from feedback_app.secrecy import without_secrets
@@ -131,6 +131,8 @@ def _mlflow() -> Iterator[Finding]:
     address = registry.tracking_uri()
     late = f"MLflow at {address}: no answer within {MLFLOW_PATIENCE:.0f} s"
     yield said[0] if said else Finding("mlflow", State.BROKEN, late, MLFLOW_REMEDY)
+    for unsafe in mlflow_server.unsafe_server(settings.MLFLOW_TRACKING_URI):
+        yield Finding("mlflow", _how_bad(), f"{unsafe.name} {unsafe.why}", unsafe.remedy)
 
 
 def _ask_mlflow() -> Finding:
@@ -223,8 +225,7 @@ def _privacy() -> Iterator[Finding]:
 
 
 def _settings() -> Iterator[Finding]:
-    environment = settings.EVERLEARN_ENVIRONMENT
-    state = State.BROKEN if environment == "production" else State.WARNING
+    environment, state = settings.EVERLEARN_ENVIRONMENT, _how_bad()
     rows = [*checks.default_passwords(), *checks.one_file_many_hosts()]
     found = [*safety.unsafe_settings(configuration.read()), *rows]
     for unsafe in found:
@@ -233,6 +234,12 @@ def _settings() -> Iterator[Finding]:
         yield Finding("settings", State.OK, f"{environment}, and nothing in them is unsafe")
     elif state is State.WARNING:
         yield Finding("settings", State.OK, f"{environment}, where that may be")
+
+
+def _how_bad() -> State:
+    """What it is to have something that production must not have."""
+    production = settings.EVERLEARN_ENVIRONMENT == "production"
+    return State.BROKEN if production else State.WARNING
 
 
 CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {

@@ -85,13 +85,14 @@ def _mlflow_credentials(given: Configuration) -> Iterator[Unsafe]:
     if password in DEFAULT_PASSWORDS:
         yield Unsafe("MLFLOW_TRACKING_URI", "comes with a default password", "change it")
     known = password or os.environ.get("MLFLOW_TRACKING_TOKEN")
-    if not known and not _is_this_host(parts.hostname or ""):
+    if not known and not is_this_host(parts.hostname or ""):
         why = "has no credentials, so anybody who reaches it may change models"
         remedy = "have it ask for a login, and set MLFLOW_TRACKING_USERNAME and _PASSWORD"
         yield Unsafe("MLFLOW_TRACKING_URI", why, remedy)
 
 
-def _is_this_host(name: str) -> bool:
+def is_this_host(name: str) -> bool:
+    """Whether a host's name or address is one that only this host reaches."""
     try:
         return ip_address(name).is_loopback
     except ValueError:

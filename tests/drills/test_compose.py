@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def test_it_trains_serves_shares_its_bundles_and_ends(stack: Stack) -> None:
         stack.start("web", f"web-{port}", PORT=str(port), WEB_CONCURRENCY="1") for port in ports
     ]
     for port in ports:
-        wait_for(lambda port=port: _ask(port, "GET", "/ready").status_code == 200, 30)
+        wait_for(partial(_ready, port), 30)
         answer = _ask(port, "POST", "/api/models/leaves/predict/", json={"instances": [SHORT]})
         assert answer.status_code == 200, answer.text
         assert answer.json()["version"] == 1
@@ -129,6 +130,10 @@ def _ask(port: int, method: str, path: str, **body: Any) -> httpx.Response:
         )
     except httpx.TransportError:
         return httpx.Response(502)
+
+
+def _ready(port: int) -> bool:
+    return _ask(port, "GET", "/ready").status_code == 200
 
 
 def _refuses_who_has_no_password(url: str) -> None:

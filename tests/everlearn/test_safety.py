@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,11 +15,12 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
-from django.db import connection
+from django.db import connection, connections
 from django.utils import timezone
 
 from everlearn import checks, safety
 from everlearn.configuration import ConfigurationError, read
+from models_app.following import ALIVE_WITHIN
 from models_app.models import WebProcess
 from tests import environments
 from tests.factories import make_user
@@ -173,6 +178,44 @@ def test_one_sqlite_file_for_several_hosts_is_found() -> None:
 
     found = [unsafe.name for unsafe in checks.one_file_many_hosts()]
     assert found == (["DATABASE_URL"] if connection.vendor == "sqlite" else [])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_production_does_not_begin_on_a_file_that_another_host_serves_from(settings) -> None:
+    settings.EVERLEARN_ENVIRONMENT = "production"
+    WebProcess.objects.create(host=socket.gethostname(), pid=1)
+    # Killed a moment ago: it is waited for, and found to be dead.
+    WebProcess.objects.create(host="b", pid=1, seen_at=timezone.now() - ALIVE_WITHIN * 0.9)
+    checks.refuse_unsafe_start()
+
+    with _alive("c"):
+        if connection.vendor == "sqlite":
+            with pytest.raises(
+                ConfigurationError, match=r"DATABASE_URL is SQLite, and c .*postgres"
+            ):
+                checks.refuse_unsafe_start()
+        else:
+            checks.refuse_unsafe_start()
+
+
+@contextmanager
+def _alive(host: str) -> Iterator[None]:
+    """A web process of another host that gives signs of life."""
+    over = threading.Event()
+    WebProcess.objects.create(host=host, pid=1)
+
+    def live() -> None:
+        while not over.wait(0.1):
+            WebProcess.objects.filter(host=host).update(seen_at=timezone.now())
+        connections.close_all()
+
+    living = threading.Thread(target=live)
+    living.start()
+    try:
+        yield
+    finally:
+        over.set()
+        living.join()
 
 
 def test_behind_a_proxy_with_tls_plain_http_is_redirected_and_cookies_are_kept_to_it(
