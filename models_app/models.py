@@ -149,7 +149,7 @@ class ModelVersion(models.Model):
     runtime = models.CharField(max_length=16, blank=True)
     bundle_digest = models.CharField(max_length=64, blank=True)
     unservable_because = models.CharField(max_length=500, blank=True)
-    missing_in_registry = models.BooleanField(default=False, help_text="MLflow has it no more.")
+    missing_in_registry = models.BooleanField(db_default=False, help_text="MLflow has it no more.")
     gate = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from everlearn.configuration import settings_table
@@ -16,3 +17,8 @@ def of_another(home: Path, **environ: str) -> dict[str, str]:
     """
     defaults = {setting.metadata["name"]: "" for setting in settings_table()}
     return os.environ | defaults | environ | {"EVERLEARN_HOME": str(home)}
+
+
+def without_defaults(environ: Mapping[str, str]) -> dict[str, str]:
+    """The same without what is empty, as for a program that knows fewer settings."""
+    return {name: text for name, text in environ.items() if text}

@@ -50,13 +50,22 @@ class Instance:
     """A running `manage.py up` that serves the model `leaves`; ended with the `with` block.
 
     environ: settings beyond home, port and declared models, such as `tests.databases.fresh`.
+    tree: where its code is, of another release perhaps.
     """
 
-    def __init__(self, home: Path, *, declared: str = DECLARED, **environ: str) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        declared: str = DECLARED,
+        tree: str = str(settings.BASE_DIR),
+        **environ: str,
+    ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.home = home
+        self.tree = tree
         self.url = f"http://127.0.0.1:{self.port}"
         self.key = ""
         self.seen: set[psutil.Process] = set()
@@ -66,6 +75,9 @@ class Instance:
         self.environ = environments.of_another(
             home, PORT=str(self.port), EVERLEARN_MODELS=str(home / "everlearn.toml"), **environ
         )
+        if tree != str(settings.BASE_DIR):
+            # It would refuse the settings that it does not know.
+            self.environ = environments.without_defaults(self.environ)
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +97,7 @@ class Instance:
         with output.open("w") as file:
             process = self.process = psutil.Popen(
                 [sys.executable, "manage.py", "up"],
-                cwd=settings.BASE_DIR, stdout=file, stderr=subprocess.STDOUT, env=self.environ,
+                cwd=self.tree, stdout=file, stderr=subprocess.STDOUT, env=self.environ,
             )  # fmt: skip
         wait_for(
             lambda: "Ctrl-C" in output.read_text() or not process.is_running(), FIRST_START_WITHIN
@@ -103,7 +115,7 @@ class Instance:
         """Run a command of manage.py against this instance; whoever calls looks at its status."""
         return subprocess.run(
             [sys.executable, "manage.py", *words],
-            cwd=settings.BASE_DIR, env=self.environ, capture_output=True, text=True, check=False,
+            cwd=self.tree, env=self.environ, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     def below(self, *words: str) -> list[psutil.Process]:

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='modelversion',
             name='missing_in_registry',
-            field=models.BooleanField(default=False, help_text='MLflow has it no more.'),
+            field=models.BooleanField(db_default=False, help_text='MLflow has it no more.'),
         ),
     ]
