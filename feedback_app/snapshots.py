@@ -28,6 +28,7 @@ from feedback_app.training_rows import (
     Row,
     digest_of,
     golden_rows,
+    refuse_changed,
     rows_of,
     table_of,
 )
@@ -70,10 +71,11 @@ def freeze(
 
     Base data and feedback accepted `up_to` a moment; golden rows are left out, and at the
     first training chosen. Of the feedback that the champion has not trained on the newest
-    part is held out. Raises ValueError when the base data cannot be learnt from.
+    part is held out. Raises ValueError when the base data cannot be learnt from, SchemaChanged
+    when its columns are not the declared ones.
     """
     model = registered_model
-    base_rows = rows_of(model, base)
+    base_rows = _base_rows(model, base)
     chosen = _golden_rows(model, base_rows)
     if chosen:
         _keep_golden(model, chosen)
@@ -83,12 +85,9 @@ def freeze(
 def next_training(
     registered_model: RegisteredModel, *, base: pd.DataFrame, up_to: datetime
 ) -> Training:
-    """What the next snapshot would train on; nothing is stored.
-
-    Raises ValueError when the base data cannot be learnt from.
-    """
+    """What the next snapshot would train on; nothing is stored. Raises as `freeze`."""
     model = registered_model
-    base_rows = rows_of(model, base)
+    base_rows = _base_rows(model, base)
     golden_digests = _digests_of(model, _golden_rows(model, base_rows))
     rows = _rows(model, base_rows, golden_digests, up_to)
     base_left = sum(not row.feedback for row in rows)
@@ -118,6 +117,12 @@ def _training(
         digest=digest,
         never=sorted(golden_digests.union(held_out[DIGEST])),
     )
+
+
+def _base_rows(model: RegisteredModel, base: pd.DataFrame) -> list[Row]:
+    name = golden.table_name(model.golden_digest) if model.golden_digest else ""
+    refuse_changed(model, base, parquet.read_table(name) if name else None)
+    return rows_of(model, base)
 
 
 def _rows(

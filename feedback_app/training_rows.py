@@ -14,16 +14,26 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from models_app.learning.changes import schema_changes
 from models_app.learning.kinds import category_text
 from models_app.learning.rows import digest_instance, golden_split
 from models_app.learning.schema import Feature, Schema
 from models_app.learning.tables import Task, instances_of, targets_of, usable_rows
 from models_app.models import RegisteredModel
+from models_app.refusals import Refused
 from models_app.training import WEIGHT
 
 ROLE = "everlearn_role"
 DIGEST = "everlearn_digest"
 TRAIN, HELD_OUT = "train", "held_out"
+
+MOST_TOLD = 20
+
+
+class SchemaChanged(Refused):
+    """The base data has other columns than the model was declared with."""
+
+    default_code = "schema_changed"
 
 
 @dataclass(slots=True)
@@ -48,6 +58,24 @@ def rows_of(model: RegisteredModel, table: pd.DataFrame) -> list[Row]:
         Row(instance, target, digest_instance(instance), 1.0, [])
         for instance, target in zip(instances, targets, strict=True)
     ]
+
+
+def refuse_changed(
+    model: RegisteredModel, table: pd.DataFrame, before: pd.DataFrame | None
+) -> None:
+    """Raise SchemaChanged unless the columns of base data are those that were declared.
+
+    before: earlier rows of the model, if there are any.
+    """
+    task = cast("Task", model.task)
+    changes = schema_changes(table, model.schema, target=model.target, task=task, before=before)
+    if changes:
+        told, more = changes[:MOST_TOLD], len(changes) - MOST_TOLD
+        rest = f" and {more} more" if more > 0 else ""
+        raise SchemaChanged(
+            f"The data source is not what {model} was declared with: {'; '.join(told)}{rest}. If "
+            "that is meant, manage.py apply takes its columns over as they are now."
+        )
 
 
 def _refuse_without_required(schema: Schema, instances: Sequence[dict[str, Any]]) -> None:

@@ -140,7 +140,7 @@ def test_data_of_another_shape_ends_the_run() -> None:
     run = finish(start(make_model(), data=other))
 
     assert run.status == Status.FAILED
-    assert run.error.startswith("data_refused: ")
+    assert run.error.startswith("schema_changed: ")
     assert "kind" in run.error
 
 

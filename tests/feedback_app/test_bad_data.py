@@ -12,6 +12,7 @@ from django.utils import timezone
 from feedback_app import retraining, triggering
 from feedback_app.attempts import carry_out
 from feedback_app.models import Feedback, RetrainingRun
+from models_app.learning.schema import Feature, Schema
 from models_app.models import RegisteredModel
 from tests.factories import leaves, make_champion, make_model
 from tests.feedback_app.makers import BEYOND_MLFLOWS, make_feedback, make_run
@@ -38,12 +39,20 @@ def csv(frame: pd.DataFrame) -> bytes:
     return frame.to_csv(index=False).encode()
 
 
-BAD = {
-    "label column missing": (csv(leaves().drop(columns="kind")), "kind"),
-    "a feature missing": (csv(leaves().drop(columns="length")), "length"),
+CHANGED = {
+    "label column missing": (csv(leaves().drop(columns="kind")), "the target 'kind' is missing"),
+    "a feature missing": (csv(leaves().drop(columns="length")), "column 'length' is missing"),
+    "a column more": (csv(leaves().assign(colour="green")), "column 'colour' is new"),
     "values under another heading": (
-        csv(leaves().rename(columns={"kind": "length", "length": "kind"})), "length",
+        csv(leaves().rename(columns={"kind": "length", "length": "kind"})),
+        "column 'length' was number and holds category",
     ),
+    "all columns changed": (
+        csv(leaves().assign(width="wide", colour=1).drop(columns=["length", "kind"])),
+        "'width' was number and holds category; the target 'kind' is missing; column 'colour' is",
+    ),
+}  # fmt: skip
+BAD = {
     "mixed encodings": (csv(leaves()) + "5,5,ölm\n".encode("latin-1"), "utf-8"),
     "all one class": (csv(leaves().assign(kind="oak")), "oak"),
     "three rows": (csv(leaves(3)), "rows"),
@@ -53,9 +62,15 @@ BAD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("content", "named"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize(
+    ("code", "content", "named"),
+    [
+        *(pytest.param("schema_changed", *one, id=name) for name, one in CHANGED.items()),
+        *(pytest.param("data_refused", *one, id=name) for name, one in BAD.items()),
+    ],
+)
 def test_bad_data_ends_the_run_with_one_line_and_the_champion_stays(
-    content: bytes, named: str
+    code: str, content: bytes, named: str
 ) -> None:
     model = make_model(retrain={"feedback": 1})
     champion = make_champion(model, number=BEYOND_MLFLOWS)
@@ -64,7 +79,7 @@ def test_bad_data_ends_the_run_with_one_line_and_the_champion_stays(
     run = carried_out(model, data=written(content), trigger=RetrainingRun.Trigger.FEEDBACK)
 
     assert (run.status, run.attempts) == (Status.FAILED, 1)
-    assert run.error.startswith(("data_refused: ", "data_source_rejected: "))
+    assert run.error.startswith(f"{code}: ")
     assert named in run.error
     assert "\n" not in run.error
     model.refresh_from_db()
@@ -77,6 +92,20 @@ def test_shuffled_columns_are_found_by_name() -> None:
     run = carried_out(make_model(), data=written(csv(leaves()[["kind", "width", "length"]])))
 
     assert run.status == Status.SUCCEEDED
+
+
+def test_words_that_became_numbers_are_a_change_once_there_were_words() -> None:
+    words = Feature("kind", "category"), Feature("width", "number")
+    model = make_model(
+        data=written(csv(leaves())), target="length", task="regression",
+        metric="neg_root_mean_squared_error", estimator="ridge",
+        features=Schema(words).to_json(),
+    )  # fmt: skip
+    assert carried_out(model).status != Status.FAILED
+
+    run = carried_out(model, data=written(csv(leaves().assign(kind=7))))
+
+    assert "column 'kind' was category and holds numbers. " in run.error
 
 
 def test_feedback_that_comes_and_goes_while_a_run_trains_does_not_change_what_it_trains_on() -> (
