@@ -18,6 +18,7 @@ NETWORK_FILESYSTEMS = frozenset(
 )  # fmt: skip
 MOUNTS = Path("/proc/mounts")
 BUSY_SECONDS = 5
+POSTGRES = ("postgres", "postgresql")
 
 POSTGRES_SESSION = {
     # Whatever the server's or the role's own default is: an answer is on the disk. Off would
@@ -54,6 +55,13 @@ def database(given: Configuration) -> dict[str, Any]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": _postgres_options(settings.get("OPTIONS", {})),
     }
+
+
+def mlflow_uri(given: Configuration) -> str:
+    """Where MLflow is, as it wants to be told: a PostgreSQL database needs the driver's name."""
+    uri = given.mlflow_tracking_uri or f"sqlite:///{given.home}/mlflow.db"
+    scheme, separator, rest = uri.partition("://")
+    return f"postgresql+psycopg{separator}{rest}" if scheme in POSTGRES else uri
 
 
 def _sqlite_options(durability: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from everlearn import configuration as _configuration
 from everlearn import logs, safety, theme
 from everlearn.caching import cache as _cache
 from everlearn.databases import database as _database
+from everlearn.databases import mlflow_uri as _mlflow_uri
 from everlearn.file_storage import storage as _storage
 
 # Lets classes such as ModelAdmin take type arguments at run time.
@@ -37,7 +38,8 @@ EVERLEARN_ANONYMOUS_PER_MINUTE = _given.anonymous_per_minute
 # Links are made with this, never with the Host that a request came with.
 EVERLEARN_PUBLIC_URL = _given.public_url or f"http://localhost:{EVERLEARN_PORT}"
 EVERLEARN_CODE_REVISION = _given.code_revision
-MLFLOW_TRACKING_URI = _given.mlflow_tracking_uri or f"sqlite:///{EVERLEARN_HOME}/mlflow.db"
+MLFLOW_TRACKING_URI = _mlflow_uri(_given)
+EVERLEARN_STORAGE = _given.storage
 DATA_URL = _given.data_url
 HOT_RELOAD_URL = _given.hot_reload_url
 EVERLEARN_API_KEY = _given.api_key

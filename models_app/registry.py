@@ -39,6 +39,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from sqlalchemy.exc import SQLAlchemyError
 
+from models_app.artifact_places import artifact_location
 from models_app.remote import RemoteModel, RemoteRun, RemoteVersion
 
 LONGEST_PARAM = 6000
@@ -209,10 +210,8 @@ def _register(entry: Entry, run_id: str, model: Any, taken: Container[int]) -> i
 def _experiment(name: str) -> str:
     if found := _client().get_experiment_by_name(name):
         return str(found.experiment_id)
-    local = settings.MLFLOW_TRACKING_URI.startswith("sqlite:")
-    place = (settings.EVERLEARN_HOME / "mlartifacts" / name).as_uri() if local else None
     try:
-        return _client().create_experiment(name, artifact_location=place)
+        return _client().create_experiment(name, artifact_location=artifact_location(name))
     except MlflowException as error:
         if error.error_code != ALREADY:
             raise
