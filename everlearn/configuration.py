@@ -155,6 +155,30 @@ class Configuration:
         "",
         "The key that it shows there, with the scopes retrain and reload.",
     )
+    training_backend: str = _setting(
+        "EVERLEARN_TRAINING_BACKEND",
+        values.training_backend,
+        "local",
+        "Where runs are trained: local, or github, by a workflow that each of them starts.",
+    )
+    github_repository: str = _setting(
+        "EVERLEARN_GITHUB_REPOSITORY",
+        values.repository,
+        "",
+        "The repository whose workflow trains, as OWNER/NAME.",
+    )
+    github_api_url: str = _setting(
+        "EVERLEARN_GITHUB_API_URL", values.api_url, "https://api.github.com", "GitHub's API."
+    )
+    github_event: str = _setting(
+        "EVERLEARN_GITHUB_EVENT",
+        values.event,
+        "retrain",
+        "The type of the repository_dispatch that starts the workflow.",
+    )
+    repo_token: str = _setting(
+        "REPO_TOKEN", values.token, "", "May write to that repository's contents: a secret."
+    )
     code_revision: str = _setting(
         "EVERLEARN_CODE_REVISION", str, "", "The commit that versions name, where git is not there."
     )
@@ -181,7 +205,10 @@ def read(environ: Mapping[str, str] = os.environ, dotenv: Path | None = None) ->
     """Parse the environment and `.env`. Raises ConfigurationError on the first wrong setting."""
     given = {**_dotenv(dotenv or BASE_DIR / ".env"), **environ}
     _refuse_unknown(given)
-    return Configuration(**{setting.name: _value(setting, given) for setting in settings_table()})
+    parsed = {setting.name: _value(setting, given) for setting in settings_table()}
+    configuration = Configuration(**parsed)
+    _refuse_half_a_backend(configuration)
+    return configuration
 
 
 def _dotenv(path: Path) -> dict[str, str]:
@@ -209,6 +236,18 @@ def _value(setting: Field[Any], given: Mapping[str, str]) -> Any:
         return setting.metadata["parse"](text)
     except ValueError as error:
         raise ConfigurationError(f"{name} is malformed: {error}") from error
+
+
+def _refuse_half_a_backend(configuration: Configuration) -> None:
+    if configuration.training_backend != "github":
+        return
+    needed = {
+        "EVERLEARN_GITHUB_REPOSITORY": configuration.github_repository,
+        "REPO_TOKEN": configuration.repo_token,
+    }
+    for name, value in needed.items():
+        if not value:
+            raise ConfigurationError(f"{name} is needed by EVERLEARN_TRAINING_BACKEND=github")
 
 
 def is_weak(key: str) -> bool:

@@ -25,6 +25,7 @@ from django.utils import timezone
 
 from everlearn import checks, configuration, mlflow_server, safety
 from everlearn.models import ApiKey
+from feedback_app import dispatching
 from feedback_app.models import Erasure
 from feedback_app.secrecy import without_secrets
 from models_app import bundles, registry
@@ -224,6 +225,23 @@ def _privacy() -> Iterator[Finding]:
         yield Finding("privacy", State.OK, f"{Erasure.objects.count()} erasures, all finished")
 
 
+def _training() -> Iterator[Finding]:
+    part = "training"
+    if settings.EVERLEARN_TRAINING_BACKEND == "local":
+        yield Finding(part, State.OK, "here, by the worker")
+        return
+    where = f"by {settings.EVERLEARN_GITHUB_REPOSITORY} on GitHub"
+    try:
+        dispatching.try_access()
+    except dispatching.DispatchRefused as refusal:
+        remedy = "correct EVERLEARN_GITHUB_REPOSITORY, or give REPO_TOKEN access to it"
+        yield Finding(part, State.BROKEN, f"{where}: {refusal}", remedy)
+    except dispatching.GitHubAway as away:
+        yield Finding(part, State.WARNING, f"{where}: {away}", "runs wait until it is back")
+    else:
+        yield Finding(part, State.OK, f"{where}, which REPO_TOKEN may see")
+
+
 def _settings() -> Iterator[Finding]:
     environment, state = settings.EVERLEARN_ENVIRONMENT, _how_bad()
     rows = [*checks.default_passwords(), *checks.one_file_many_hosts()]
@@ -249,6 +267,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "storage": _storage,
     "disk": _disk,
     "keys": _keys,
+    "training": _training,
     "privacy": _privacy,
     "settings": _settings,
 }

@@ -99,6 +99,13 @@ def is_this_host(name: str) -> bool:
         return name == "localhost" or name.endswith(".localhost")
 
 
+def _github_api(given: Configuration) -> Iterator[Unsafe]:
+    parts = urlsplit(given.github_api_url)
+    if parts.scheme != "https" and not is_this_host(parts.hostname or ""):
+        why = "is not https, so the token of the repository travels in the clear"
+        yield Unsafe("EVERLEARN_GITHUB_API_URL", why, "use https://")
+
+
 def _mlflow_version(_: Configuration) -> Iterator[Unsafe]:
     installed = version("mlflow")
     numbers = tuple(int(part) for part in installed.split(".")[:3] if part.isdecimal())
@@ -115,4 +122,5 @@ SETTING_RULES: tuple[Callable[[Configuration], Iterator[Unsafe]], ...] = (
     _mlflow_store,
     _mlflow_credentials,
     _mlflow_version,
+    _github_api,
 )

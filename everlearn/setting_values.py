@@ -117,3 +117,36 @@ def cache_url(text: str) -> str:
     if urlsplit(text).scheme not in Env.CACHE_SCHEMES:
         raise ValueError("not a locmemcache:// or redis:// URL")
     return text
+
+
+def training_backend(text: str) -> str:
+    if text not in ("local", "github"):
+        raise ValueError("neither local nor github")
+    return text
+
+
+def repository(text: str) -> str:
+    if text and not re.fullmatch(r"[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}", text):
+        raise ValueError("not OWNER/NAME")
+    return text
+
+
+def api_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("not an http:// or https:// URL")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("more than https://HOST or https://HOST/PATH")
+    return text.rstrip("/")
+
+
+def event(text: str) -> str:
+    if not re.fullmatch(r"[\w.-]{1,100}", text, re.ASCII):
+        raise ValueError("not up to 100 letters, digits, dots and dashes")
+    return text
+
+
+def token(text: str) -> str:
+    if text and not re.fullmatch("[!-~]+", text):
+        raise ValueError("it has spaces, or characters that no token has")
+    return text

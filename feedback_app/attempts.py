@@ -11,7 +11,15 @@ from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from feedback_app import arrivals, handing_over, judging, registering, retraining, snapshots
+from feedback_app import (
+    arrivals,
+    dispatching,
+    handing_over,
+    judging,
+    registering,
+    retraining,
+    snapshots,
+)
 from feedback_app.attempt import Attempt, LeaseLost
 from feedback_app.models import RetrainingRun
 from feedback_app.secrecy import without_secrets
@@ -61,6 +69,8 @@ def _advance(attempt: Attempt) -> None:
     run = attempt.run
     snapshot = run.snapshot or _freeze(attempt)
     if run.version is None and handing_over.is_for_a_workflow(run):
+        if not handing_over.announced(run):
+            dispatching.dispatch(attempt)
         handing_over.hand_over(attempt)
         return
     version = run.version or _train(attempt, snapshot)

@@ -44,7 +44,12 @@ class Progress(TypedDict):
 
 
 def is_for_a_workflow(run: RetrainingRun) -> bool:
-    """Whether a run is trained elsewhere: a workflow announced it."""
+    """Whether a run is trained elsewhere: a workflow announced it, or all are."""
+    return announced(run) or settings.EVERLEARN_TRAINING_BACKEND == "github"
+
+
+def announced(run: RetrainingRun) -> bool:
+    """Whether the workflow that trains a run is there already and has asked for it."""
     return run.trigger == RetrainingRun.Trigger.EXTERNAL
 
 

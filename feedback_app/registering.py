@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 
 from django.db import transaction
@@ -16,6 +16,7 @@ from django.utils.crypto import salted_hmac
 
 from feedback_app.attempt import Attempt
 from feedback_app.models import RetrainingRun
+from feedback_app.pauses import growing
 from models_app import learnt, registry, training
 from models_app.learnt import Learnt
 from models_app.models import ModelVersion, RegisteredModel, TrainingSnapshot
@@ -43,7 +44,7 @@ def register(attempt: Attempt, snapshot: TrainingSnapshot, learned: Learnt) -> M
 
 
 def _log(attempt: Attempt, model: RegisteredModel, learned: Learnt) -> Logged:
-    for pause in _pauses():
+    for pause in growing(FIRST_PAUSE, LONGEST_PAUSE):
         try:
             return training.register(
                 model.name,
@@ -67,13 +68,6 @@ def _log(attempt: Attempt, model: RegisteredModel, learned: Learnt) -> Logged:
             attempt.write(step=WAITING, done=0, total=1, error=f"registry_away: {away}")
             time.sleep(pause)
     raise AssertionError("the pauses never end")
-
-
-def _pauses() -> Iterator[float]:
-    pause = FIRST_PAUSE
-    while True:
-        yield pause
-        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 @cache

@@ -156,7 +156,8 @@ def runs_end(tables: Tables) -> Iterator[str]:
         if count > 1:
             yield f"{model} has {count} active runs"
     for run in tables.runs:
-        if run["attempts"] > MAX_ATTEMPTS:
+        halves = 2 if run["handed_over_at"] else 1
+        if run["attempts"] > halves * MAX_ATTEMPTS:
             yield f"run {run['id']} had {run['attempts']} attempts"
         since = run["leased_until"] or run["not_before"]
         if run["status"] in ACTIVE and since < tables.now - STARTED_WITHIN:

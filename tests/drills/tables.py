@@ -66,7 +66,7 @@ def _rows() -> Tables:
         ),
         runs=_values(
             RetrainingRun, "id", "status", "attempts", "leased_until", "not_before",
-            model="registered_model__name",
+            "handed_over_at", model="registered_model__name",
         ),
         processes=_values(WebProcess, "host", "pid", "generations", "seen_at"),
     )  # fmt: skip

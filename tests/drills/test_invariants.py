@@ -66,7 +66,7 @@ class World:
             runs=[
                 {
                     "id": 1, "status": "succeeded", "attempts": 2, "model": "leaves",
-                    "leased_until": None, "not_before": 1.0,
+                    "leased_until": None, "not_before": 1.0, "handed_over_at": None,
                 }
             ],
         )  # fmt: skip

@@ -76,6 +76,16 @@ def test_an_unknown_name_in_the_file_is_refused_too(tmp_path):
         ("DATABASE_URL", "mysql://localhost/x"),
         ("DATABASE_URL", "no url at all"),
         ("CACHE_URL", "tape://attic"),
+        ("EVERLEARN_TRAINING_BACKEND", "cloud"),
+        ("EVERLEARN_GITHUB_REPOSITORY", "acme"),
+        ("EVERLEARN_GITHUB_REPOSITORY", "acme/wine/../../user"),
+        ("EVERLEARN_GITHUB_REPOSITORY", "https://github.com/acme/wine"),
+        ("EVERLEARN_GITHUB_API_URL", "ftp://api.github.com"),
+        ("EVERLEARN_GITHUB_API_URL", "https://me:canary@api.github.com"),
+        ("EVERLEARN_GITHUB_EVENT", "re train"),
+        ("EVERLEARN_GITHUB_EVENT", "x" * 101),
+        ("REPO_TOKEN", "ghp_canary\nX-Other: header"),
+        ("REPO_TOKEN", "ghp_canarÿ"),
         ("EVERLEARN_STORAGE", "/mnt/bundles"),
         ("EVERLEARN_STORAGE", "s3://"),
         ("EVERLEARN_STORAGE", "s3://key:canary@bucket"),
@@ -84,6 +94,19 @@ def test_an_unknown_name_in_the_file_is_refused_too(tmp_path):
 def test_a_malformed_value_is_refused_by_name(name, text):
     with pytest.raises(ConfigurationError, match=f"^{name} is malformed: [^\n]+$"):
         read({name: text}, NOWHERE)
+
+
+@pytest.mark.parametrize("missing", ["EVERLEARN_GITHUB_REPOSITORY", "REPO_TOKEN"])
+def test_training_on_github_is_refused_without_what_it_needs(missing):
+    given = {
+        "EVERLEARN_TRAINING_BACKEND": "github",
+        "EVERLEARN_GITHUB_REPOSITORY": "acme/wine",
+        "REPO_TOKEN": "ghp_canary",
+    }
+    assert read(given, NOWHERE).training_backend == "github"
+
+    with pytest.raises(ConfigurationError, match=f"^{missing} is needed by [^\n]+=github$"):
+        read(given | {missing: ""}, NOWHERE)
 
 
 def test_a_refusal_does_not_repeat_a_password():

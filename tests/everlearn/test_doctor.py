@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.core.management import call_command
+from django.test import override_settings
 from django.utils import timezone
 
 from everlearn import doctor, keys
@@ -18,6 +19,7 @@ from models_app import registry
 from models_app.actors import system_user
 from models_app.models import RegistrySync
 from tests.factories import make_champion
+from tests.fake_github import Answer, FakeGitHub
 
 pytestmark = pytest.mark.django_db
 
@@ -163,3 +165,14 @@ def test_an_erasure_that_is_not_finished_is_told() -> None:
     )
 
     assert states("privacy") == [State.WARNING]
+
+
+def test_where_runs_are_trained_is_told_and_whether_that_can_be() -> None:
+    assert [finding.said for finding in findings("training")] == ["here, by the worker"]
+
+    for status, state in ((200, State.OK), (404, State.BROKEN), (503, State.WARNING)):
+        with FakeGitHub(Answer(status)) as github, override_settings(**github.settings()):
+            (finding,) = findings("training")
+            assert finding.state is state
+            assert "acme/wine" in finding.said
+            assert github.dispatched() == []

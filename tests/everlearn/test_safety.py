@@ -48,6 +48,7 @@ UNSAFE = [
     ("MLFLOW_TRACKING_URI", "http://mlflow.example:5000"),
     ("MLFLOW_TRACKING_URI", "http://10.0.0.5:5000"),
     ("MLFLOW_TRACKING_URI", "https://admin:password1234@mlflow.example"),
+    ("EVERLEARN_GITHUB_API_URL", "http://github.example/api/v3"),
 ]
 
 

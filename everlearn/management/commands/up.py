@@ -73,6 +73,9 @@ class Command(BaseCommand):
         self.stdout.write(f"Applying {settings.EVERLEARN_MODELS}")
         self.stdout.flush()
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "apply", "--train"]
+        if settings.EVERLEARN_TRAINING_BACKEND != "local":
+            # What trains elsewhere needs the key that is shown when all is up.
+            command.append("--no-wait")
         if subprocess.run(tied(*command), cwd=settings.BASE_DIR, check=False).returncode:
             self.stderr.write("Not all models were applied and trained; what serves goes on.")
 

@@ -1,4 +1,4 @@
-"""`manage.py apply [FILE] [--plan] [--train] [--prune]`: make the database agree."""
+"""`manage.py apply [FILE] [--plan] [--train [--no-wait]] [--prune]`: make the database agree."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Command(ActingCommand):
             "--plan", action="store_true", help="only print; exit 2 when it differs"
         )
         parser.add_argument("--train", action="store_true", help="train what is new or changed")
+        parser.add_argument("--no-wait", action="store_true", help="leave the training to itself")
         parser.add_argument("--prune", action="store_true", help="retire what is not named")
 
     def act(self, actor: User, **options: Any) -> None:
@@ -44,7 +45,9 @@ class Command(ActingCommand):
             raise SystemExit(2 if changes else 0)
         applying.apply(changes, actor=actor)
         if options["train"]:
-            self._train(actor, self._outdated(list(declared.models)))
+            runs = self._requested(actor, self._outdated(list(declared.models)))
+            if not options["no_wait"]:
+                self._follow(runs)
 
     @staticmethod
     def _outdated(names: list[str]) -> list[RegisteredModel]:
@@ -57,13 +60,16 @@ class Command(ActingCommand):
             if not trained.filter(registered_model=model, recipe=model.recipe).exists()
         ]
 
-    def _train(self, actor: User, outdated: list[RegisteredModel]) -> None:
-        runs = [
+    @staticmethod
+    def _requested(actor: User, outdated: list[RegisteredModel]) -> list[RetrainingRun]:
+        return [
             retraining.request(
                 model, actor=actor, trigger=RetrainingRun.Trigger.MANUAL, reason="declared"
             )[0]
             for model in outdated
         ]
+
+    def _follow(self, runs: list[RetrainingRun]) -> None:
         ended = wait_for_runs(runs, self.stdout) if runs else []
         failed = [run for run in ended if run.status == run.Status.FAILED]
         if failed:
