@@ -12,6 +12,7 @@ from django.utils import timezone
 
 # Django looks for an app's models here.
 from feedback_app.batch_models import BatchJob, BatchPart
+from models_app.append_only import AppendOnly
 from models_app.models import (
     ModelVersion,
     Prediction,
@@ -111,6 +112,7 @@ class FeedbackReview(models.Model):
 
     class Meta:
         ordering = ("-pk",)
+        constraints = (AppendOnly(name="reviews_only_grow", erasable="reason"),)
 
     def __str__(self) -> str:
         return f"{self.decision} of {self.feedback_id}"

@@ -1,11 +1,13 @@
-"""models_app/append_only.py, on the ledger, past every function and permission of ours."""
+"""models_app/append_only.py, on the ledger and reviews, past every function and permission of ours."""
 
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
+from feedback_app.models import FeedbackReview
 from models_app.models import Deployment
-from tests.factories import make_champion, make_model
+from tests.factories import make_champion, make_model, make_user
+from tests.feedback_app.makers import make_feedback
 
 TABLE = Deployment._meta.db_table
 CHANGES = [
@@ -87,3 +89,24 @@ def test_a_migration_backwards_takes_it_away() -> None:
             editor.add_constraint(Deployment, kept)
 
     _refused(CHANGES[0])
+
+
+@pytest.mark.django_db
+def test_of_a_review_only_the_reason_can_be_erased_and_nothing_else_with_it() -> None:
+    """A4, V1. What is written of a person stays erasable, what was decided stays."""
+    model = make_model()
+    word = make_feedback(model)
+    line = FeedbackReview.objects.create(
+        feedback=word, stands=word, decision="accept", previous_status="pending",
+        reviewer=make_user("rita"), reason="asked Ada",
+    )  # fmt: skip
+    table = FeedbackReview._meta.db_table
+
+    _refused(f"UPDATE {table} SET reason = 'never said'")  # noqa: S608
+    _refused(f"UPDATE {table} SET reason = '', decision = 'reject'")  # noqa: S608
+    _refused(f"UPDATE {table} SET decision = 'reject'")  # noqa: S608
+    _refused(f"DELETE FROM {table}")  # noqa: S608
+
+    FeedbackReview.objects.update(reason="")
+    before, after = line, FeedbackReview.objects.get()
+    assert (after.reason, after.decision, after.at) == ("", before.decision, before.at)
