@@ -6,7 +6,10 @@ A run is asked for on its model's page and goes through `retraining`; feedback i
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -15,7 +18,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 
-from feedback_app import inbox, retraining
+from feedback_app import golden, inbox, retraining
+from feedback_app.admin_forms import PinForm
 from feedback_app.models import Feedback, RetrainingRun
 from models_app import reports
 from models_app.admin import RegisteredModelAdmin
@@ -37,10 +41,13 @@ admin.site.register(Feedback, inbox.FeedbackAdmin)
 class TrainableModelAdmin(RegisteredModelAdmin):
     """The model's page, with a button that trains it: apps below know nothing of runs."""
 
-    actions_detail = ("train_now", *RegisteredModelAdmin.actions_detail)
+    actions_detail = ("train_now", *RegisteredModelAdmin.actions_detail, "pin")
 
     def has_train_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("feedback_app.add_retrainingrun")
+
+    def has_pin_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("models_app.change_registeredmodel")
 
     @action(description="Train now", permissions=["train"], icon="model_training")
     def train_now(self, request: StaffHttpRequest, object_id: str) -> HttpResponse:
@@ -64,6 +71,29 @@ class TrainableModelAdmin(RegisteredModelAdmin):
                 snapshots__isnull=True,
             ).count(),
         )  # fmt: skip
+
+    @action(description="Pin golden rows", permissions=["pin"], icon="push_pin")
+    def pin(self, request: StaffHttpRequest, object_id: str) -> HttpResponse:
+        model = get_object_or_404(RegisteredModel, pk=object_id, retired_at=None)
+        form = PinForm(request.POST or None, request.FILES or None, registered_model=model)
+        page = reverse("admin:models_app_registeredmodel_change", args=[model.pk])
+        if form.is_valid():
+            say(request, lambda: _pinned(model, request.user, form.cleaned_data))
+            return redirect(page)
+        return ask(
+            self, request, form,
+            template="admin/feedback_app/pin.html",
+            title=f"Pin golden rows of {model}",
+            back=page,
+            model=model,
+            columns=", ".join((*model.schema.names, model.target)),
+        )  # fmt: skip
+
+
+def _pinned(model: RegisteredModel, actor: User, decided: dict[str, Any]) -> str:
+    pins = decided["file"]
+    new = golden.pin(model, pins, actor=actor, reason=decided["reason"])
+    return f"Pinned {new} of {len(pins)} rows; the others were pinned already."
 
 
 @admin.register(TrainingSnapshot)

@@ -52,6 +52,7 @@ def judge(
         "against": champion.number if champion else None,
         "rows": len(rows),
         "rows_digest": digest_rows(instances, targets.tolist()),
+        "golden_digest": frozen.golden_digest,
         "checks": [asdict(check) for check in verdict.checks],
     }
 

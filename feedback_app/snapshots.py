@@ -7,7 +7,6 @@ the same verdict, whatever feedback arrives meanwhile.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from feedback_app import golden, parquet
+from feedback_app import golden_tables, parquet
 from feedback_app.fairness import newest_within_share
 from feedback_app.models import Feedback
 from feedback_app.training_rows import (
@@ -27,13 +26,11 @@ from feedback_app.training_rows import (
     TRAIN,
     Row,
     digest_of,
-    golden_rows,
     refuse_changed,
     rows_of,
     table_of,
 )
-from models_app import atomic_storage
-from models_app.learning.rows import digest_instance, digest_rows, holdout_newest
+from models_app.learning.rows import digest_instance, holdout_newest
 from models_app.models import ModelVersion, RegisteredModel, TrainingSnapshot
 from models_app.training import WEIGHT
 
@@ -43,11 +40,15 @@ MAX_SHARE_PER_SOURCE = 0.2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frozen:
-    """What a snapshot lets a run see. `is_golden` has one entry for each row of `unseen`."""
+    """What a snapshot lets a run see. `is_golden` has one entry for each row of `unseen`.
+
+    golden_digest: of the golden rows that are among them.
+    """
 
     train: pd.DataFrame
     unseen: pd.DataFrame
     is_golden: NDArray[np.bool_]
+    golden_digest: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,10 +77,12 @@ def freeze(
     """
     model = registered_model
     base_rows = _base_rows(model, base)
-    chosen = _golden_rows(model, base_rows)
+    # Rows may have been pinned while the data was being read.
+    model.refresh_from_db(fields=["golden_digest"])
+    chosen = golden_tables.to_choose(model, base_rows)
     if chosen:
-        _keep_golden(model, chosen)
-    return _store(model, _rows(model, base_rows, _digests_of(model, chosen), up_to))
+        golden_tables.choose(model, chosen)
+    return _store(model, _rows(model, base_rows, golden_tables.digests(model, chosen), up_to))
 
 
 def next_training(
@@ -88,7 +91,7 @@ def next_training(
     """What the next snapshot would train on; nothing is stored. Raises as `freeze`."""
     model = registered_model
     base_rows = _base_rows(model, base)
-    golden_digests = _digests_of(model, _golden_rows(model, base_rows))
+    golden_digests = golden_tables.digests(model, golden_tables.to_choose(model, base_rows))
     rows = _rows(model, base_rows, golden_digests, up_to)
     base_left = sum(not row.feedback for row in rows)
     return _training(model, table_of(model, rows), base_left, digest_of(rows), golden_digests)
@@ -99,7 +102,7 @@ def frozen_training(snapshot: TrainingSnapshot) -> Training:
     model = snapshot.registered_model
     table = parquet.read_table(_table_name(snapshot.digest))
     base_rows = snapshot.rows - snapshot.feedback_rows
-    return _training(model, table, base_rows, snapshot.digest, _digests_of(model, []))
+    return _training(model, table, base_rows, snapshot.digest, golden_tables.digests(model, []))
 
 
 def _training(
@@ -120,8 +123,8 @@ def _training(
 
 
 def _base_rows(model: RegisteredModel, base: pd.DataFrame) -> list[Row]:
-    name = golden.table_name(model.golden_digest) if model.golden_digest else ""
-    refuse_changed(model, base, parquet.read_table(name) if name else None)
+    kept = golden_tables.table(model) if model.golden_digest else None
+    refuse_changed(model, base, kept)
     return rows_of(model, base)
 
 
@@ -163,20 +166,24 @@ def load(
     champion: ModelVersion | None,
     challenger: ModelVersion | None = None,
 ) -> Frozen:
-    """The rows of a snapshot; `unseen` holds none that `champion` or `challenger` trained on."""
+    """The rows of a snapshot; `unseen` holds none of those that train, here or for a version."""
     model = snapshot.registered_model
     columns = [*model.schema.names, model.target]
     table = parquet.read_table(_table_name(snapshot.digest))
     held_out = table[table[ROLE] == HELD_OUT]
-    fixed = parquet.read_table(golden.table_name(model.golden_digest))
+    train = table[table[ROLE] == TRAIN]
+    fixed = golden_tables.table(model)
     unseen = pd.concat([fixed.assign(golden=True), held_out.assign(golden=False)])
+    # A row that was pinned since it was frozen still trains here.
+    unseen = unseen[~unseen[DIGEST].isin(train[DIGEST])]
     for version in (champion, challenger):
         if version is not None:
             unseen = unseen[~unseen[DIGEST].isin(trained_digests(version))]
     return Frozen(
-        train=table[table[ROLE] == TRAIN].reindex(columns=[*columns, WEIGHT]),
+        train=train.reindex(columns=[*columns, WEIGHT]),
         unseen=unseen.reindex(columns=columns).reset_index(drop=True),
         is_golden=unseen["golden"].to_numpy(dtype=np.bool_),
+        golden_digest=model.golden_digest,
     )
 
 
@@ -224,32 +231,6 @@ def _feedback_rows(model: RegisteredModel, up_to: datetime) -> list[Row]:
         ids = [*(earlier.feedback if earlier else ()), word.pk]
         rows[digest, word.value] = Row(word.features, word.value, digest, weight, ids)
     return list(rows.values())
-
-
-def _golden_rows(model: RegisteredModel, base: list[Row]) -> list[Row]:
-    """The golden rows to choose; none when there are some for these columns already."""
-    known, features = golden.read(model.golden_digest), list(model.schema.names)
-    if (known.target, known.features) == (model.target, features):
-        return []
-    return golden_rows(base, model.task)
-
-
-def _digests_of(model: RegisteredModel, chosen: list[Row]) -> frozenset[str]:
-    """The golden rows' digests: of those just chosen, or else of those that are kept."""
-    if chosen:
-        return frozenset(row.digest for row in chosen)
-    return frozenset(golden.read(model.golden_digest).answers)
-
-
-def _keep_golden(model: RegisteredModel, rows: list[Row]) -> None:
-    content = digest_rows([row.instance for row in rows], [row.target for row in rows])
-    digest = hashlib.sha256(f"{model.target}\n{content}".encode()).hexdigest()
-    answers = {row.digest: row.target for row in rows}
-    chosen = golden.Golden(model.target, list(model.schema.names), answers)
-    parquet.store_table(golden.table_name(digest), table_of(model, rows))
-    atomic_storage.store(golden.index_name(digest), golden.index_of(chosen))
-    model.golden_digest = digest
-    model.save(update_fields=["golden_digest"])
 
 
 def _held_out_digests(model: RegisteredModel, judged: Sequence[Row]) -> frozenset[str]:

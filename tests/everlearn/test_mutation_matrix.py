@@ -17,14 +17,23 @@ from django.core.management import CommandError, call_command
 from everlearn import keys
 from everlearn.access import ACTIONS, USUAL_SCOPES
 from everlearn.doors import ANYBODY, COMMANDS
-from feedback_app import erasing, exporting, intake, retraining
+from feedback_app import erasing, exporting, golden, golden_tables, intake, retraining
 from feedback_app.intake import Speaker, Word
 from feedback_app.models import RetrainingRun
+from feedback_app.training_rows import rows_of
 from models_app import applying, policies, promotion, reloading
 from models_app.actors import system_user
 from models_app.models import Deployment, ModelVersion, RegisteredModel
 from tests.everlearn.routes import STAFF, may, staff_member
-from tests.factories import LONG, make_champion, make_gate, make_model, make_user, make_version
+from tests.factories import (
+    LONG,
+    leaves,
+    make_champion,
+    make_gate,
+    make_model,
+    make_user,
+    make_version,
+)
 from tests.feedback_app.makers import make_prediction, make_run
 
 pytestmark = pytest.mark.django_db
@@ -76,6 +85,10 @@ MUTATIONS: dict[str, tuple[str, Callable[[User], Any]]] = {
         "policies",
         lambda actor: policies.change(_model(), {"promotion": {"mode": "auto"}}, actor=actor),
     ),
+    "pin golden rows": (
+        "policies",
+        lambda actor: golden.pin(_model(), [(LONG, "oak")], actor=actor, reason="x"),
+    ),
     "declare models": ("policies", lambda actor: applying.apply([], actor=actor)),
     "make a key": ("keys", lambda actor: keys.create_key("new", ["read"], actor=actor)),
     "revoke a key": ("keys", lambda actor: keys.revoke_key("old", actor=actor)),
@@ -95,6 +108,7 @@ def _rows() -> None:
     make_champion(_model())
     make_prediction(make_version(_model()), subject="ada")
     keys.create_key("old", ["read"], actor=system_user("cli"))
+    golden_tables.choose(_model(), rows_of(_model(), leaves(20)))
 
 
 def _actor(role: str) -> User:
@@ -141,6 +155,7 @@ SHELL = {
     "forget": ["--subject", "ada"],
     "export_subject": ["--subject", "ada"],
     "training_data": ["leaves", "--format", "csv"],
+    "pin": ["leaves", "{pins}", "--reason", "x"],
 }
 
 
@@ -155,7 +170,9 @@ def test_a_command_does_for_a_user_what_the_user_may(
     """A1: `--as USER` in the shell."""
     file = tmp_path / "everlearn.toml"
     file.write_text(f'[models.leaves]\ndata = "{_model().data}"\ntarget = "kind"\n')
-    words = [word.format(file=file) for word in SHELL[command]]
+    pins = tmp_path / "pins.csv"
+    pins.write_text("length,width,kind\n9,1,oak\n")
+    words = [word.format(file=file, pins=pins) for word in SHELL[command]]
     user = staff_member(role)
 
     if may(role, COMMANDS[command]):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 
 def frozen(unseen: pd.DataFrame) -> Frozen:
-    return Frozen(leaves(60, seed=5), unseen, np.ones(len(unseen), dtype=np.bool_))
+    return Frozen(leaves(60, seed=5), unseen, np.ones(len(unseen), dtype=np.bool_), "f0" * 32)
 
 
 def judged(
@@ -41,6 +41,7 @@ def test_a_better_version_is_to_be_promoted_and_the_report_says_against_what() -
 
     assert (report["verdict"], report["against"], report["rows"]) == ("PROMOTE", 1, 80)
     assert report["rows_digest"] == judged(make_version(), champion)["rows_digest"]
+    assert report["golden_digest"] == "f0" * 32
 
 
 def test_a_worse_version_is_rejected() -> None:

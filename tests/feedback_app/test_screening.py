@@ -5,7 +5,6 @@ import pytest
 from feedback_app import golden, intake
 from feedback_app.intake import Speaker, Word
 from feedback_app.models import Feedback
-from models_app import atomic_storage
 from models_app.learning.rows import digest_instance
 from models_app.models import RegisteredModel
 from tests.factories import LONG, make_champion, make_model, make_user
@@ -83,9 +82,8 @@ def test_with_review_none_nothing_suspicious_waits() -> None:
 
 @pytest.mark.parametrize(("value", "status"), [("oak", "quarantined"), ("elm", "accepted")])
 def test_contradicting_a_golden_row_is_quarantined(value: str, status: str) -> None:
-    known = golden.Golden("kind", answers={digest_instance(LONG): "elm"})
-    atomic_storage.store(golden.index_name("f" * 64), golden.index_of(known))
-    make_model(golden_digest="f" * 64)
+    known = golden.Golden("kind", answers={digest_instance(LONG): "elm"}, table="f" * 64)
+    golden.keep(make_model(), known)
 
     feedback = intake.record(Word(value, model="leaves", features=LONG), speaker=PASSER_BY)
 

@@ -1,4 +1,4 @@
-"""models_app/append_only.py, on the ledger and reviews, past every function and permission of ours."""
+"""models_app/append_only.py, on ledger and reviews, past every function and permission of ours."""
 
 import pytest
 from django.core.management import call_command
