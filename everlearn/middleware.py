@@ -81,6 +81,10 @@ class PatienceMiddleware:
         return refuse(request, 429, problem, wait=str(exception.wait))
 
 
+# Whoever balances the load asks by an address or a name of its own; no link is made there.
+PROBED = frozenset(("/health", "/ready", "/metrics"))
+
+
 class SlashMiddleware(CommonMiddleware):
     """Takes an address of the API that lacks its slash for the one with it; redirects readers.
 
@@ -88,6 +92,8 @@ class SlashMiddleware(CommonMiddleware):
     """
 
     def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        if request.path_info in PROBED:
+            return None
         in_api = request.path_info.startswith("/api/")
         if in_api and super().should_redirect_with_slash(request):
             request.path_info, request.path = f"{request.path_info}/", f"{request.path}/"

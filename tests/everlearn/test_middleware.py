@@ -124,6 +124,17 @@ def test_with_and_without_the_slash_one_idempotency_key_is_the_same(api):
     assert first.json() == second.json()
 
 
+@pytest.mark.django_db
+def test_probes_are_answered_whatever_the_host_is_called_and_nothing_else_is(client):
+    elsewhere = {"host": "healthcheck.railway.app"}
+
+    assert client.get("/health", headers=elsewhere).status_code == 200
+    assert client.get("/ready", headers=elsewhere).status_code == 503
+    assert client.get("/metrics", headers=elsewhere).status_code == 200
+    for path in ("/", "/docs", "/api/models/", "/health/", "/admin/login/"):
+        assert client.get(path, headers=elsewhere).status_code == 400
+
+
 def test_a_page_of_the_admin_is_found_with_its_slash(client):
     assert client.get("/admin?next=1")["Location"] == "/admin/?next=1"
 
