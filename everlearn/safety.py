@@ -72,7 +72,7 @@ def _public_url(given: Configuration) -> Iterator[Unsafe]:
 
 def _mlflow_store(given: Configuration) -> Iterator[Unsafe]:
     uri = given.mlflow_tracking_uri
-    if uri and urlsplit(uri).scheme in ("", "file"):
+    if uri not in ("", "databricks") and urlsplit(uri).scheme in ("", "file"):
         remedy = "use sqlite:///…, postgresql://… or a server"
         yield Unsafe("MLFLOW_TRACKING_URI", "is a file store, which MLflow gave up", remedy)
 

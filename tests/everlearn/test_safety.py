@@ -71,6 +71,7 @@ def test_a_safe_production_is_let_be() -> None:
     assert _unsafe(MLFLOW_TRACKING_URI="http://127.0.0.1:5000") == []
     assert _unsafe(MLFLOW_TRACKING_URI="https://me:x8-secret@mlflow.example") == []
     assert _unsafe(MLFLOW_TRACKING_URI="postgresql://me@db/mlflow") == []
+    assert _unsafe(MLFLOW_TRACKING_URI="databricks") == []
     safety.refuse_unsafe_settings(read(SAFE, NOWHERE))
 
 
