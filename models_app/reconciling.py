@@ -110,6 +110,8 @@ def _agree(model: RegisteredModel, alias: RegistryAlias, remote: RemoteModel) ->
     elif alias.alias == promotion.CHAMPION_ALIAS:
         _moved_by_others(model, alias, there)
     else:
+        # Unless a training moved it meanwhile: that one is pushed next time.
+        RegistryAlias.objects.filter(pk=alias.pk, number=alias.number).update(number=there)
         alias.number = there
         _settle(alias, there)
 

@@ -80,6 +80,17 @@ def test_prod_moved_by_others_is_verified_and_followed(
     assert model.deployments.count() == 2
 
 
+def test_staging_stays_where_a_workflow_moves_it(
+    others: mlflow.MlflowClient, model: RegisteredModel
+) -> None:
+    for number in ("2", "3"):
+        others.set_registered_model_alias(model.name, "staging", number)
+        reconciling.reconcile()
+        reconciling.reconcile()
+
+    assert int(others.get_model_version_by_alias(model.name, "staging").version) == 3
+
+
 def test_prod_moved_to_what_cannot_be_verified_is_held_and_the_champion_stays(
     others: mlflow.MlflowClient, model: RegisteredModel
 ) -> None:
