@@ -25,21 +25,20 @@ def carry_out(job: Job, service: Service) -> Ended:
     if settings.MLFLOW_TRACKING_URI.endswith(f"{settings.EVERLEARN_HOME}/mlflow.db"):
         raise Failed("MLFLOW_TRACKING_URI is not set, but the service has to find the version")
     job.find_registry()
-    attempt = _take(job, service)
+    _take(job, service)
     with _beating(job, service):
         job.show("fetching the training data", 0, 1)
         file = service.training_data(job.note.model, job.note.run)
         lesson = lessons.frozen_lesson(job.note.model, file, job.asked.data, job.asked.say)
         learnt = job.learn(lesson)
-        # With its attempt, by which the service tells what goes on from what was killed.
-        ours = {"everlearn.run": str(job.note.run), "everlearn.attempt": str(attempt)}
-        job.register(lesson, learnt, {"everlearn.installation": lesson.installation, **ours})
+        whose = {"everlearn.installation": lesson.installation, "everlearn.run": str(job.note.run)}
+        job.register(lesson, learnt, whose)
     run = _judged(job, service)
     return _told(job, service, run, learnt.metrics)
 
 
-def _take(job: Job, service: Service) -> int:
-    """Become the one who trains the run, once it is frozen; returns its attempt."""
+def _take(job: Job, service: Service) -> None:
+    """Become the one who trains the run, once it is frozen."""
     asked = job.asked
     while True:
         if not asked.run:
@@ -48,7 +47,7 @@ def _take(job: Job, service: Service) -> int:
         job.show("waiting for the service", 0, 1)
         run = _report(job, service, patience=settings.EVERLEARN_RUN_TIMEOUT)
         if run["status"] in ACTIVE:
-            return int(run["attempts"])
+            return
         if asked.run or run["trigger"] == "external":
             raise Failed(f"run {job.note.run} has ended already: {_state(run)}")
         # Another was under way when we announced ours; now it is our turn.
