@@ -20,8 +20,8 @@ GIVEN = {
     "MLFLOW_DATABASE_PASSWORD": "mlflowDatabasePassword1",
     "STORE_PASSWORD": "storePassword1",
 }
-ONCE = {"migrate", "apply"}
-OURS = {"migrate", "web", "worker", "apply", "mlflow"}
+ONCE = {"migrate", "bucket", "apply"}
+OURS = {*ONCE, "web", "worker", "mlflow"}
 
 
 def _services() -> dict[str, Any]:
@@ -89,7 +89,8 @@ def test_web_and_worker_wait_for_one_migration_and_for_healthy_parts() -> None:
 
     for name in ("web", "worker"):
         waits = {other: how["condition"] for other, how in services[name]["depends_on"].items()}
-        assert waits.pop("migrate") == "service_completed_successfully"
+        for once in ("migrate", "bucket"):
+            assert waits.pop(once) == "service_completed_successfully"
         assert set(waits) == {"postgres", "redis", "mlflow", "store"}
         assert set(waits.values()) == {"service_healthy"}
 

@@ -94,6 +94,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def test_it_trains_serves_shares_its_bundles_and_ends(stack: Stack) -> None:
     """O4, and two hosts that share nothing but database and storage."""
+    s3_server.client(stack.server).delete_bucket(Bucket=s3_server.BUCKET)
+    stack.once("bucket", "worker")
+    stack.once("bucket", "worker")  # as at the next start
     stack.start("mlflow", "mlflow")
     stack.once("migrate", "worker")
     wait_for(lambda: stack.healthy("mlflow", "mlflow"), 90)
