@@ -46,30 +46,37 @@ def read(given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def start(
-    service: Mapping[str, Any], home: Path, moved: Mapping[str, str], **environ: str
+    service: Mapping[str, Any],
+    home: Path,
+    moved: Mapping[str, str],
+    configs: Mapping[str, Any],
+    **environ: str,
 ) -> subprocess.Popen[str]:
     """Run a service's command with its environment, on this machine.
 
     home: stands for its volume. moved: where the other services are, by what the file calls
-    them.
+    them. configs: the contents of the files that it is given.
     """
     home.mkdir(exist_ok=True)
     moved = {**moved, HOME: str(home)}
-
-    def here(text: str) -> str:
-        for name, place in moved.items():
-            text = text.replace(name, place)
-        return text
-
+    for given in service.get("configs", ()):
+        place = home / Path(given["target"]).name
+        place.write_text(_moved(configs[given["source"]]["content"], moved))
+        moved[given["target"]] = str(place)
     beside = Path(sys.executable).parent
     inherited = {name: os.environ[name] for name in ("LANG", "TZ") if name in os.environ}
-    asked = {name: here(str(text)) for name, text in service["environment"].items()}
-    command = [here(word) for word in service["command"]]
+    asked = {name: _moved(str(text), moved) for name, text in service["environment"].items()}
     with (home / "output").open("a") as output:
         return subprocess.Popen(
-            command,
-            cwd=home if service.get("working_dir") == HOME else settings.BASE_DIR,
+            [_moved(word, moved) for word in service["command"]],
+            cwd=settings.BASE_DIR,
             env={"PATH": f"{beside}:{os.defpath}", "HOME": str(home), "EVERLEARN_HOME": str(home)}
             | inherited | asked | environ,
             stdout=output, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
+
+
+def _moved(text: str, moved: Mapping[str, str]) -> str:
+    for name, place in moved.items():
+        text = text.replace(name, place)
+    return text

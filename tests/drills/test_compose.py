@@ -35,13 +35,14 @@ class Stack:
     moved: dict[str, str]
     server: dict[str, str]
     environ: dict[str, str]
-    services: dict[str, Any] = field(default_factory=lambda: composed.read(GIVEN)["services"])
+    file: dict[str, Any] = field(default_factory=lambda: composed.read(GIVEN))
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, name: str, home: str, **environ: str) -> subprocess.Popen[str]:
         process = composed.start(
-            self.services[name], self.room / home, self.moved, **{**self.environ, **environ}
-        )
+            self.file["services"][name], self.room / home, self.moved, self.file["configs"],
+            **{**self.environ, **environ},
+        )  # fmt: skip
         self.running.append(process)
         return process
 
@@ -50,7 +51,7 @@ class Stack:
 
     def healthy(self, name: str, home: str) -> bool:
         """What the health check of a service says."""
-        kind, *command = self.services[name]["healthcheck"]["test"]
+        kind, *command = self.file["services"][name]["healthcheck"]["test"]
         line = command[0] if kind == "CMD-SHELL" else shlex.join(command)
         line = line.replace("localhost:5000", self.moved["mlflow:5000"])
         line = line.replace(composed.HOME, str(self.room / home))
