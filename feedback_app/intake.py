@@ -171,6 +171,8 @@ def _own(prediction: Prediction, speaker: Speaker) -> bool:
 
 
 def _model(name: str, known: Known, speaker: Speaker) -> RegisteredModel:
+    if not name:
+        raise _invalid("model", "required", "Features need the model that they are for.")
     found = known.models.get(name)
     absent = f"There is no model {name[:63]!r}."
     if found is None:

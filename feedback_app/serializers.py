@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from feedback_app.models import Feedback, FeedbackReview, RetrainingRun
-from models_app.fields import Flag, Text, Whole
+from models_app.fields import Flag, Id, Text, Whole
 from models_app.learning.triggers import parse_duration
 from models_app.models import Prediction
 from models_app.serializers import SnapshotSerializer, StrictSerializer
@@ -17,7 +17,7 @@ from models_app.serializers import SnapshotSerializer, StrictSerializer
 class FeedbackRequest(StrictSerializer):
     """The right answer, to a prediction or to features of one's own."""
 
-    prediction = serializers.UUIDField(required=False)
+    prediction = Id(required=False)
     model = Text(required=False, max_length=63)
     features = serializers.DictField(required=False)
     value = serializers.JSONField(help_text="A class, or a number in regression.")

@@ -23,6 +23,15 @@ class Text(serializers.CharField):
         return data
 
 
+class Id(serializers.UUIDField):
+    """A UUID as text; an integer, which Django would take for its bits, names nothing."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid", value=data)
+        return super().to_internal_value(data)
+
+
 class Whole(serializers.IntegerField):
     """An integer; neither `true`, nor `1.0`, nor `"1"`."""
 

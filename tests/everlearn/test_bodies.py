@@ -5,14 +5,19 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+from django.utils import timezone
 
 from everlearn.bodies import MIB, limit_of
 from everlearn.wsgi import application
+from feedback_app.models import RetrainingRun
+from models_app.models import RegisteredModel, RegistrySync
 from tests.factories import LONG, make_champion, make_model
+from tests.feedback_app.makers import make_run
 
 PREDICT = "/api/models/leaves/predict/"
 
@@ -173,6 +178,28 @@ def test_a_compressed_body_is_refused(web, encoding):
 
     assert answer.status_code == 415
     assert _codes(answer) == ["unsupported_encoding"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/reload-model", "/api/models/leaves/reload/", "/api/runs/{}/cancel/"]
+)
+def test_a_body_that_has_no_members_may_be_absent_or_empty_and_no_more(web, key, path):
+    path = path.format(make_run(RegisteredModel.objects.get()).pk)
+    web.headers["Authorization"] = f"Bearer {key('reload', 'retrain')}"
+
+    for body in (b'{"why": 1}', b"[]", b"{garbage", b"null"):
+        assert web.post(path, content=body).status_code == 400
+    answer = web.post(path, content=b'{"why": 1}')
+    assert answer.json()["errors"][0] | {"detail": ""} == {
+        "code": "unknown_field", "detail": "", "attr": "why",
+    }  # fmt: skip
+    tomorrow = timezone.now() + timedelta(days=1)  # as though a worker had answered
+    RegistrySync.objects.update_or_create(
+        pk=1, defaults={"started_at": tomorrow, "finished_at": tomorrow}
+    )
+    assert web.post(path).status_code == 200
+    RetrainingRun.objects.update(status="queued")
+    assert web.post(path, content=b"{}").status_code == 200
 
 
 @pytest.mark.parametrize("path", [PREDICT, "/predict", "/feedback", "/api/feedback/"])

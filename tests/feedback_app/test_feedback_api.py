@@ -89,6 +89,8 @@ def test_a_wrong_key_is_told_so_on_public_models_too(api: APIClient) -> None:
         ({**OAK, "features": {"length": "9"}}, "features.length"),
         ({**OAK, "valeu": "oak"}, "valeu"),
         ({"value": "oak"}, "prediction"),
+        ({"value": "oak", "prediction": 1}, "prediction"),
+        ({"value": "oak", "features": LONG}, "model"),
         ("oak", None),
     ],
 )
