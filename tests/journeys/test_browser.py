@@ -189,6 +189,17 @@ def test_words_stand_out_from_their_ground(open_page: Open, scheme: str) -> None
     assert weak == []
 
 
+@pytest.mark.parametrize(
+    ("scheme", "ground"), [("light", "rgba(0, 0, 0, 0)"), ("dark", "rgb(28, 32, 34)")]
+)
+def test_the_description_of_the_api_is_dark_in_the_dark(
+    open_page: Open, scheme: str, ground: str
+) -> None:
+    page = open_page("/docs", color_scheme=scheme, java_script_enabled=True)
+
+    expect(page.locator("html")).to_have_css("background-color", ground)
+
+
 CONTRAST = """
 () => {
   const parts = colour => colour.match(/[0-9.]+/g).map(Number);
