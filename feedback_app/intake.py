@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.utils import timezone
 
 from feedback_app import screening
@@ -71,15 +72,19 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The predictions and models that some words are about."""
+    """The predictions and models that some words are about, as far as they are the speaker's."""
 
     predictions: Mapping[UUID, Prediction]
     models: Mapping[str, RegisteredModel]
 
     @classmethod
-    def to(cls, words: Sequence[Word]) -> Known:
-        """Looked up in two queries, however many words there are."""
+    def to(cls, words: Sequence[Word], speaker: Speaker) -> Known:
+        """Looked up in two queries, however many words there are.
+
+        A prediction of somebody else is not even found, so that it takes as long as none.
+        """
         predictions = Prediction.objects.filter(
+            _within_reach(speaker),
             pk__in={word.prediction for word in words if word.prediction},
             registered_model__retired_at=None,
         ).select_related("registered_model__champion")
@@ -107,7 +112,7 @@ def record_many(words: Sequence[Word], *, speaker: Speaker) -> list[Outcome]:
     """
     if len(words) > MAX_WORDS:
         raise TooMuch(f"{len(words)} items were sent, {MAX_WORDS} are allowed at a time.")
-    known = Known.to(words)
+    known = Known.to(words, speaker)
     outcomes = [_draft_or_refusal(word, known, speaker) for word in words]
     drafts = [outcome for outcome in outcomes if isinstance(outcome, Feedback)]
     screening.screen(drafts, trusted=speaker.trusted)
@@ -153,7 +158,7 @@ def _prediction(pk: UUID, known: Known, speaker: Speaker) -> Prediction:
     if found is not None and speaker.link and speaker.link.prediction == pk:
         return found
     absent = "There is no such prediction."
-    if found is None or not (_own(found, speaker) or speaker.may("models_app.view_prediction")):
+    if found is None:
         raise NotFound(absent, attr="prediction")
     # Anybody may judge what a public model told them; more takes the permission.
     free = found.registered_model.public and _own(found, speaker)
@@ -162,6 +167,18 @@ def _prediction(pk: UUID, known: Known, speaker: Speaker) -> Prediction:
     if found.forgotten_at is not None:
         raise Gone("What that prediction was about has been forgotten.", attr="prediction")
     return found
+
+
+def _within_reach(speaker: Speaker) -> Q:
+    """The predictions that exist for a speaker: one's own, nobody's, a link's; all for readers."""
+    if speaker.may("models_app.view_prediction"):
+        return Q()
+    own = Q(client=None)
+    if speaker.user:
+        own |= Q(client=speaker.user.pk)
+    if speaker.link:
+        own |= Q(pk=speaker.link.prediction)
+    return own
 
 
 def _own(prediction: Prediction, speaker: Speaker) -> bool:

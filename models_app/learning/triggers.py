@@ -14,7 +14,7 @@ from croniter.croniter import CroniterError
 Trigger = Literal["schedule", "feedback"]
 
 DEFAULT_COOLDOWN = "1h"
-_DURATION = re.compile(r"(\d{1,6})([smhd])")
+_DURATION = re.compile(r"([0-9]{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 

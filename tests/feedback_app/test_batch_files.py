@@ -44,7 +44,7 @@ def test_an_empty_cell_is_missing_and_columns_may_come_in_any_order() -> None:
     assert rows(HEADER + ",true,red,,\n")[0].problems[0][:2] == ("size", "required")
 
 
-@pytest.mark.parametrize("cell", ["nan", "inf", "1_000", "0x10", "1,5", " 1", "one"])
+@pytest.mark.parametrize("cell", ["nan", "inf", "1_000", "0x10", "1,5", " 1", "one", "٣"])
 def test_what_is_no_number_stays_text_and_is_refused(cell: str) -> None:
     (row,) = rows(HEADER + f'"{cell}",true,red,,\n')
 

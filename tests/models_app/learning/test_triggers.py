@@ -28,7 +28,7 @@ def test_a_duration_is_a_number_and_a_unit(text: str, seconds: int) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("text", ["", "1", "h", "-1h", "1w", "1 h", "1h\n", 60, None])
+@pytest.mark.parametrize("text", ["", "1", "h", "-1h", "1w", "1 h", "1h\n", "٣h", 60, None])
 def test_anything_else_is_no_duration(text: object) -> None:
     with pytest.raises(ValueError, match="is no duration"):
         parse_duration(text)
