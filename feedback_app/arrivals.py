@@ -35,6 +35,8 @@ LEARNT_FROM = "everlearn/learnt_from.parquet"
 LONGEST = 64 * 2**20
 # Parquet packs its columns: what it may unpack to.
 MOST_UNPACKED = 8 * LONGEST
+# MLflow is asked about each; those that are left have their turn later.
+AT_ONCE = 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 Status = RetrainingRun.Status
@@ -58,7 +60,7 @@ def _without_a_run(model: RegisteredModel) -> QuerySet[ModelVersion]:
         model.versions.filter(wanted, gate__isnull=True, missing_in_registry=False)
         .exclude(mlflow_run_id="")
         .exclude(pk__in=runs.filter(version__isnull=False).values("version"))
-        .order_by("-number")
+        .order_by("-number")[:AT_ONCE]
     )
 
 

@@ -110,9 +110,10 @@ def _bearer(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 def _message(answer: requests.Response) -> str:
     """What GitHub said, and when it will listen again, for the error that people read."""
-    content = answer.raw.read(LONGEST_ANSWER, decode_content=True)
     said = ""
-    with suppress(ValueError, AttributeError):
+    # The status stands, whatever becomes of the rest.
+    with suppress(ValueError, AttributeError, requests.RequestException):
+        content = next(answer.iter_content(LONGEST_ANSWER), b"")
         said = " ".join(str(json.loads(content).get("message", "")).split())
     # Nobody should have sent the token back; were it so, it would stand in the database.
     said = said.replace(settings.REPO_TOKEN, "…")[:LONGEST_MESSAGE]

@@ -16,12 +16,16 @@ TOKEN = "ghp_c4n4ryC4n4ryC4n4ryC4n4ryC4n4ryC4n4r"
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer. late: seconds after which it comes, though what was asked is done at once."""
+    """One answer. late: seconds after which it comes, though what was asked is done at once.
+
+    cut_off: its body ends before its length is reached.
+    """
 
     status: int
     message: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     late: float = 0.0
+    cut_off: bool = False
 
 
 ACCEPTED = Answer(204)
@@ -95,7 +99,7 @@ class FakeGitHub:
                     self.send_response(answer.status)
                     for name, value in answer.headers.items():
                         self.send_header(name, value)
-                    self.send_header("Content-Length", str(len(content)))
+                    self.send_header("Content-Length", str(len(content) + 9 * answer.cut_off))
                     self.end_headers()
                     self.wfile.write(content)
                 except OSError:

@@ -117,6 +117,7 @@ def test_data_at_an_address_is_told_and_a_path_of_this_machine_is_not(github: St
         (Answer(429, "Too many", {"Retry-After": "soon"}), "429: Too many"),
         (Answer(301, "Moved Permanently", {"Location": "http://127.0.0.1:9/"}), "301"),
         (Answer(403), "403"),
+        (Answer(404, "Not Found", cut_off=True), "404"),
     ],
 )  # fmt: skip
 def test_what_github_refuses_ends_the_run_and_says_why(

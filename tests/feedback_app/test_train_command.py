@@ -57,6 +57,17 @@ def test_a_run_is_queued_as_the_system_user_of_the_command_line() -> None:
 
 
 @pytest.mark.django_db
+def test_what_is_declared_may_be_left_to_train_by_itself(tmp_path: Path) -> None:
+    file = tmp_path / "everlearn.toml"
+    file.write_text(f'[models.leaves]\ndata = "{make_model("other").data}"\ntarget = "kind"\n')
+
+    call_command("apply", str(file), "--train", "--no-wait", stdout=StringIO())
+
+    run = RetrainingRun.objects.get()
+    assert (run.registered_model.name, run.status, run.reason) == ("leaves", "queued", "declared")
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("place", ["http://127.1/x.csv", "file:///etc/passwd", "http://a:b@c/"])
 def test_a_run_with_data_from_an_address_that_is_not_allowed_is_not_queued(place: str) -> None:
     make_model()
