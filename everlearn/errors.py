@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.template import loader
@@ -103,6 +103,10 @@ def _as_refusal(error: Exception) -> Exception:
     if isinstance(error, DataError):
         # Whatever slipped past the checks: a value that the database's column cannot hold.
         return InvalidInput([Problem("", "invalid", "A value is beyond what can be stored.")])
+    if isinstance(error, TooManyFieldsSent):
+        # Django counts them where the query is first looked at, which is in the view.
+        detail = "The query has more than 1,000 fields."
+        return InvalidInput([Problem("", "too_many_fields", detail)])
     if isinstance(error, UnreadablePostError):
         return InvalidInput([Problem("", "body_incomplete", "The body ended too early.")])
     return error

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, TooManyFieldsSent
 from django.db import DataError, OperationalError
 from django.http import Http404, UnreadablePostError
 from rest_framework.exceptions import Throttled
@@ -47,6 +47,7 @@ def _answer(error: Exception):
         (Throttled(), 429, "client_error", "throttled"),
         (DataError("canary"), 400, "validation_error", "invalid"),
         (UnreadablePostError("canary"), 400, "validation_error", "body_incomplete"),
+        (TooManyFieldsSent("canary"), 400, "validation_error", "too_many_fields"),
     ],
 )  # fmt: skip
 def test_each_refusal_has_its_status_and_code(error, status, kind, code):
@@ -106,6 +107,15 @@ def test_an_unforeseen_error_tells_nothing_of_the_inside(caplog):
     assert answer.status_code == 500
     assert answer.data["type"] == "server_error"
     assert "canary" not in json.dumps(answer.data)
+
+
+@pytest.mark.django_db
+def test_a_query_of_too_many_fields_is_refused(api):
+    """H4."""
+    answer = api.get(f"/api/models/?{'a&' * 1500}")
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["code"] == "too_many_fields"
 
 
 @pytest.mark.parametrize("path", ["/api/nothing/", "/api/models/leaves/nothing/", "/api/runs/x/"])
