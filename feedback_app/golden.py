@@ -108,6 +108,12 @@ def pins_that_fit(model: RegisteredModel) -> list[Pin]:
     ]
 
 
+def told(new: int, asked: int) -> str:
+    """What to say of a pin."""
+    before = f"; {asked - new} were pinned before" if new < asked else ""
+    return f"Pinned {new} of {asked} rows{before}."
+
+
 def pin(model: RegisteredModel, pins: Sequence[Pin], *, actor: User, reason: str) -> int:
     """Add rows, with their right answers, to the golden ones, and return how many were new.
 
@@ -127,6 +133,6 @@ def pin(model: RegisteredModel, pins: Sequence[Pin], *, actor: User, reason: str
         return 0
     with transaction.atomic():
         keep(model, known.with_pins(new))
-        told = f"Pinned {len(new)} golden rows, now {model.golden_digest[:12]}: {reason}"
-        LogEntry.objects.log_actions(actor.pk, [model], CHANGE, told, single_object=True)
+        line = f"Pinned {len(new)} golden rows, now {model.golden_digest[:12]}: {reason}"
+        LogEntry.objects.log_actions(actor.pk, [model], CHANGE, line, single_object=True)
     return len(new)

@@ -264,7 +264,9 @@ def test_the_command_pins_a_file_or_says_what_is_wrong(
     file.write_bytes(RIGHT)
 
     call_command("pin", "leaves", str(file), "--reason", "measured twice")
-    assert "Pinned 2 of 2 rows" in capsys.readouterr().out
+    assert capsys.readouterr().out == "Pinned 2 of 2 rows.\n"
+    call_command("pin", "leaves", str(file), "--reason", "again")
+    assert capsys.readouterr().out == "Pinned 0 of 2 rows; 2 were pinned before.\n"
 
     file.write_bytes(RIGHT + b"long,1,oak\r\n")
     with pytest.raises(CommandError, match=r"Nothing was pinned\.\nrows\.3\.length: "):
