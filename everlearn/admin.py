@@ -12,7 +12,7 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django_q.models import Failure, OrmQ, Schedule, Success
@@ -25,7 +25,7 @@ from everlearn.access import GROUPS
 from everlearn.key_forms import KeyForm
 from everlearn.models import ApiKey
 from models_app.decisions import StaffHttpRequest, ask, say
-from models_app.read_only import ReadOnlyAdmin, StrictAdmin
+from models_app.read_only import ReadOnlyAdmin, StrictAdmin, row_or_404
 
 # Whoever may so much as look at django-q's own pages can run tasks again, and add a schedule of
 # any function; keys have scopes and accounts here.
@@ -118,7 +118,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     @action(description="Revoke", permissions=["revoke"], icon="block")
     def revoke(self, request: StaffHttpRequest, object_id: str) -> HttpResponse:
-        key = get_object_or_404(ApiKey, pk=object_id)
+        key = row_or_404(ApiKey, object_id)
         if request.method == "POST":
             say(request, lambda: _revoked(key, request))
             return redirect("admin:everlearn_apikey_changelist")

@@ -12,7 +12,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -26,7 +26,7 @@ from models_app.admin import RegisteredModelAdmin
 from models_app.admin_forms import ReasonForm
 from models_app.decisions import StaffHttpRequest, ask, say
 from models_app.models import RegisteredModel, TrainingSnapshot
-from models_app.read_only import ReadOnlyAdmin
+from models_app.read_only import ReadOnlyAdmin, row_or_404
 
 RUN_TONES = {
     "running": "info", "succeeded": "success", "held": "warning", "rejected": "warning",
@@ -51,7 +51,7 @@ class TrainableModelAdmin(RegisteredModelAdmin):
 
     @action(description="Train now", permissions=["train"], icon="model_training")
     def train_now(self, request: StaffHttpRequest, object_id: str) -> HttpResponse:
-        model = get_object_or_404(RegisteredModel, pk=object_id, retired_at=None)
+        model = row_or_404(RegisteredModel, object_id, retired_at=None)
         form = ReasonForm(request.POST or None)
         if form.is_valid():
             run, created = retraining.request(
@@ -74,7 +74,7 @@ class TrainableModelAdmin(RegisteredModelAdmin):
 
     @action(description="Pin golden rows", permissions=["pin"], icon="push_pin")
     def pin(self, request: StaffHttpRequest, object_id: str) -> HttpResponse:
-        model = get_object_or_404(RegisteredModel, pk=object_id, retired_at=None)
+        model = row_or_404(RegisteredModel, object_id, retired_at=None)
         form = PinForm(request.POST or None, request.FILES or None, registered_model=model)
         page = reverse("admin:models_app_registeredmodel_change", args=[model.pk])
         if form.is_valid():
@@ -164,7 +164,7 @@ class RetrainingRunAdmin(ReadOnlyAdmin):
 
     @action(description="Cancel", permissions=["cancel"], icon="cancel")
     def cancel(self, request: StaffHttpRequest, object_id: str) -> HttpResponse:
-        run = get_object_or_404(RetrainingRun, pk=object_id)
+        run = row_or_404(RetrainingRun, object_id)
         if request.method == "POST":
             say(request, lambda: f"Cancelled {retraining.cancel(run, actor=request.user)}.")
             return redirect("admin:feedback_app_retrainingrun_change", run.pk)

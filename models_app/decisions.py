@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin
@@ -17,6 +17,7 @@ from unfold.admin import ModelAdmin
 from models_app import promotion, reports
 from models_app.admin_forms import PromotionForm, RollbackForm
 from models_app.models import Deployment, ModelVersion, RegisteredModel
+from models_app.read_only import row_or_404
 from models_app.refusals import Refused
 
 MAY_OVERRIDE = "models_app.override_gate"
@@ -31,7 +32,7 @@ class StaffHttpRequest(HttpRequest):
 
 def promote(page: ModelAdmin, request: StaffHttpRequest, object_id: str) -> HttpResponse:
     """Show what promoting a version would change; on POST, with a reason, do it."""
-    version = get_object_or_404(ModelVersion, pk=object_id)
+    version = row_or_404(ModelVersion, object_id)
     model = version.registered_model
     form = PromotionForm(
         request.POST or None,
@@ -53,7 +54,7 @@ def promote(page: ModelAdmin, request: StaffHttpRequest, object_id: str) -> Http
 
 def roll_back(page: ModelAdmin, request: StaffHttpRequest, object_id: str) -> HttpResponse:
     """Show what served before; on POST, with a reason, serve one of those again."""
-    model = get_object_or_404(RegisteredModel, pk=object_id)
+    model = row_or_404(RegisteredModel, object_id)
     form = RollbackForm(
         request.POST or None,
         initial={"expected_generation": model.generation, "to": request.GET.get("to")},
@@ -72,7 +73,7 @@ def roll_back(page: ModelAdmin, request: StaffHttpRequest, object_id: str) -> Ht
 
 
 def roll_back_to(request: HttpRequest, object_id: str) -> HttpResponse:
-    version = get_object_or_404(ModelVersion, pk=object_id)
+    version = row_or_404(ModelVersion, object_id)
     page = reverse("admin:models_app_registeredmodel_roll_back", args=[version.registered_model_id])
     return redirect(f"{page}?to={version.pk}")
 

@@ -88,6 +88,20 @@ def test_a_button_is_refused_at_its_address(label: str, button: str, role: str) 
         assert (browser.post(path, {}).status_code != 403) == _may(role, label, button)
 
 
+@each_page
+def test_a_row_that_could_not_be_is_not_there(label: str, boss: Client) -> None:
+    """Whatever stands for its id in the address or in a form."""
+    prefix = f"admin:{label.replace('.', '_')}"
+    buttons = set(ADMIN[label]) - {*VERBS, *(PAGES[label].actions or ())}
+    for page in ("change", *buttons):
+        answer = boss.get(reverse(f"{prefix}_{page}", args=["x"]))
+        # Some ids are texts, so that `x` may be one; then Django itself says that none is there.
+        assert answer.status_code in (302, 404), page
+    for action in PAGES[label].get_actions(boss.get("/admin/").wsgi_request):
+        sent = {"action": action, "_selected_action": ["x"], "index": "0"}
+        assert boss.post(_address(label, "changelist"), sent).status_code == 404, action
+
+
 @pytest.mark.parametrize("path", ["/admin/", *(_address(label, "changelist") for label in ADMIN)])
 def test_a_stranger_a_key_and_a_login_that_is_not_of_staff_are_sent_to_log_in(path: str) -> None:
     outsider = staff("otto", "manager")
