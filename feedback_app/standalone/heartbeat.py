@@ -28,9 +28,9 @@ class Heartbeat:
     When the run has ended there, `ended` holds it and the main thread gets a SIGTERM.
     """
 
-    def __init__(self, tell: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, tell: Callable[[], dict[str, Any]], *, every: float = EVERY) -> None:
         self.ended: dict[str, Any] | None = None
-        self._tell = tell
+        self._tell, self._every = tell, every
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
@@ -47,7 +47,7 @@ class Heartbeat:
         self._done.set()
 
     def _beat(self) -> None:
-        while not self._done.wait(EVERY):
+        while not self._done.wait(self._every):
             try:
                 told = self._tell()
             except ServiceRefused as error:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from feedback_app.pauses import growing
 from feedback_app.standalone import lessons, notes
 from feedback_app.standalone.lessons import Lesson
 from feedback_app.standalone.notes import Note
@@ -18,7 +19,7 @@ from models_app.promotion import CHALLENGER_ALIAS
 from models_app.registry import RegistryAway, RegistryRefused
 
 FIRST_CONTACT, LATER = 10.0, 300.0  # seconds that MLflow may be away, before and after learning
-LONGEST_PAUSE = 10.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 LEARNT_FROM = "learnt_from.parquet"
 
 T = TypeVar("T")
@@ -113,8 +114,8 @@ class Job:
 
 def patiently(ask: Callable[[], T], seconds: float) -> T:
     """What MLflow answers, asked again for so long while it is away. Raises RegistryAway."""
-    deadline, pause = time.monotonic() + seconds, 1.0
-    while True:
+    deadline = time.monotonic() + seconds
+    for pause in growing(FIRST_PAUSE, LONGEST_PAUSE):
         try:
             return ask()
         except RegistryRefused:
@@ -123,4 +124,4 @@ def patiently(ask: Callable[[], T], seconds: float) -> T:
             if time.monotonic() + pause > deadline:
                 raise
         time.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+    raise AssertionError("the pauses never end")

@@ -24,6 +24,7 @@ from feedback_app.training_rows import (
     Row,
     digest_of,
     golden_rows,
+    refuse_changed,
     rows_of,
     seed_of,
     table_of,
@@ -106,7 +107,7 @@ def frozen_lesson(name: str, file: bytes, data: str, say: Say) -> Lesson:
     table, about = _read(file)
     model = _agreed(name, about, say)
     never, columns = frozenset(about["never"]), [*model.schema.names, model.target, WEIGHT]
-    base = rows_of(model, datasets.read_table(data)) if data else _known_rows(model, say)
+    base = _other_rows(model, data, table) if data else _known_rows(model, say)
     unseen = [row for row in base if row.digest in never]
     if data and (rows := _with_base(model, table, base, about)) is not None:
         lesson = _lesson(model, rows, unseen, about["recipe"])
@@ -192,6 +193,12 @@ def _other_features(declared: DeclaredModel, schema: list[dict[str, Any]]) -> It
         said = feature.model_dump(exclude_none=True)
         if name not in known or any(known[name][key] != value for key, value in said.items()):
             yield name
+
+
+def _other_rows(model: RegisteredModel, data: str, frozen: pd.DataFrame) -> list[Row]:
+    other = datasets.read_table(data)
+    refuse_changed(model, other, frozen)
+    return rows_of(model, other)
 
 
 def _known_rows(model: RegisteredModel, say: Say) -> list[Row]:

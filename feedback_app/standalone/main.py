@@ -44,7 +44,7 @@ def train(asked: Asked) -> int:
     Raises Failed once all whom it concerns have been told, and UnderWay.
     """
     _forget_empty_variables()
-    with notes.alone(), _interruptible():
+    with notes.alone(), interruptible():
         job = Job(asked)
         try:
             ended = _carry_out(job)
@@ -89,7 +89,7 @@ def _forget_empty_variables() -> None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Raise Interrupted in the main thread when a signal asks this process to end."""
 
     def interrupt(*_: object) -> NoReturn:

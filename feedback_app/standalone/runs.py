@@ -25,20 +25,18 @@ def carry_out(job: Job, service: Service) -> Ended:
     if settings.MLFLOW_TRACKING_URI.endswith(f"{settings.EVERLEARN_HOME}/mlflow.db"):
         raise Failed("MLFLOW_TRACKING_URI is not set, but the service has to find the version")
     job.find_registry()
-    _take(job, service)
-    with _beating(job, service):
-        job.show("fetching the training data", 0, 1)
-        file = service.training_data(job.note.model, job.note.run)
-        lesson = lessons.frozen_lesson(job.note.model, file, job.asked.data, job.asked.say)
-        learnt = job.learn(lesson)
-        whose = {"everlearn.installation": lesson.installation, "everlearn.run": str(job.note.run)}
-        job.register(lesson, learnt, whose)
-    run = _judged(job, service)
-    return _told(job, service, run, learnt.metrics)
+    run, metrics = _take(job, service), dict[str, float]()
+    if run["status"] in ACTIVE:
+        metrics = _train(job, service)
+        run = _judged(job, service)
+    return _told(job, service, run, metrics)
 
 
-def _take(job: Job, service: Service) -> None:
-    """Become the one who trains the run, once it is frozen."""
+def _take(job: Job, service: Service) -> dict[str, Any]:
+    """Become the one who trains the run, once it is frozen; or the run that a twin has trained.
+
+    GitHub starts two workflows for a run where the service did not hear that it accepted.
+    """
     asked = job.asked
     while True:
         if not asked.run:
@@ -46,11 +44,23 @@ def _take(job: Job, service: Service) -> None:
         asked.say(f"Run {job.note.run} of {job.note.model} at {service.address}")
         job.show("waiting for the service", 0, 1)
         run = _report(job, service, patience=settings.EVERLEARN_RUN_TIMEOUT)
-        if run["status"] in ACTIVE:
-            return
+        if run["status"] in ACTIVE or (asked.run and run["verdict"]):
+            return run
         if asked.run or run["trigger"] == "external":
             raise Failed(f"run {job.note.run} has ended already: {_state(run)}")
         # Another was under way when we announced ours; now it is our turn.
+
+
+def _train(job: Job, service: Service) -> dict[str, float]:
+    """Learn from what was frozen, and register it; what was measured."""
+    with _beating(job, service):
+        job.show("fetching the training data", 0, 1)
+        file = service.training_data(job.note.model, job.note.run)
+        lesson = lessons.frozen_lesson(job.note.model, file, job.asked.data, job.asked.say)
+        learnt = job.learn(lesson)
+        whose = {"everlearn.installation": lesson.installation, "everlearn.run": str(job.note.run)}
+        job.register(lesson, learnt, whose)
+    return learnt.metrics
 
 
 @contextmanager
@@ -105,14 +115,14 @@ def _reload(job: Job, service: Service) -> None:
 def _told(
     job: Job, service: Service, run: Mapping[str, Any], measured: Mapping[str, float]
 ) -> Ended:
-    note, verdict = job.note, run["verdict"]
+    note, number, verdict = job.note, run["version"], run["verdict"]
     lines = [
         f"Run {note.run} at {service.address}: {job.asked.reason or 'no reason given'}",
-        _place_of(note.version, verdict, service.serving(note.model)),
+        _place_of(number, verdict, service.serving(note.model)),
         *([run["error"]] if run["error"] else ()),
     ]
     checks = (run["gate"] or {}).get("checks", ())
-    title = f"{note.model} version {note.version}: {verdict}"
+    title = f"{note.model} version {number}: {verdict}"
     return Ended(0 if verdict == "PROMOTE" else NOT_BETTER, Summary(title, lines, measured, checks))
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import requests
 from django.conf import settings
 
+from feedback_app.pauses import growing
+
 FIRST_CONTACT = 15.0  # seconds that a service may be away before anything was done
 LATER = 120.0  # seconds that it may be away once something was
 TIME_OUTS = (5.0, 30.0)  # seconds to connect, and of silence
-LONGEST_PAUSE = 10.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 LONGEST_REASON = 300
 PASSING = frozenset({429, 502, 503, 504})
 REMEDIES = {
@@ -99,7 +101,7 @@ class Service:
         """An answer that is no refusal; what may pass is tried again for `patience` seconds."""
         address = self.address + path if path else self.reload_url
         deadline = time.monotonic() + patience
-        for pause in _pauses():
+        for pause in growing(FIRST_PAUSE, LONGEST_PAUSE):
             try:
                 answer = requests.request(
                     method, address, auth=self._sign, timeout=TIME_OUTS, allow_redirects=False,
@@ -152,10 +154,3 @@ def _seconds(answer: requests.Response, usual: float) -> float:
     """How long to leave the service alone: as it says, within bounds."""
     said = answer.headers.get("Retry-After", "")
     return min(float(said), LONGEST_PAUSE) if said.isdecimal() else usual
-
-
-def _pauses() -> Iterator[float]:
-    pause = 1.0
-    while True:
-        yield pause
-        pause = min(2 * pause, LONGEST_PAUSE)

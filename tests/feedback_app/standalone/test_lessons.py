@@ -22,7 +22,7 @@ from feedback_app.standalone.lessons import (
     frozen_lesson,
     name_of,
 )
-from feedback_app.training_rows import rows_of
+from feedback_app.training_rows import SchemaChanged, rows_of
 from models_app.datasets import DataRefused
 from models_app.models import RegisteredModel
 from models_app.training import WEIGHT
@@ -165,11 +165,11 @@ def test_the_same_base_data_from_elsewhere_is_the_services_snapshot(tmp_path: Pa
     assert (lesson.digest, lesson.learnt_from) == ("d1" * 32, b"")
 
 
-def test_data_that_lacks_a_column_is_refused_by_its_name(tmp_path: Path) -> None:
-    leaves().drop(columns="width").to_csv(tmp_path / "narrow.csv", index=False)
+def test_data_of_other_columns_is_refused_by_their_names(tmp_path: Path) -> None:
+    leaves().rename(columns={"width": "breadth"}).to_csv(tmp_path / "other.csv", index=False)
 
-    with pytest.raises(ValueError, match="column 'width' is required"):
-        frozen_lesson("leaves", frozen(), str(tmp_path / "narrow.csv"), told().append)
+    with pytest.raises(SchemaChanged, match="'width' is missing; column 'breadth' is new"):
+        frozen_lesson("leaves", frozen(), str(tmp_path / "other.csv"), told().append)
 
 
 @pytest.mark.parametrize(
