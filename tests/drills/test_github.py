@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from django.conf import settings
 
+from tests import environments
 from tests.drills.killing import Killer
 from tests.fake_github import ACCEPTED, TOKEN, Answer, FakeGitHub
 from tests.instance import Instance, wait_for
@@ -58,6 +63,12 @@ def waits_for_its_workflow(instance: Instance, run: int) -> None:
 def dispatched(github: FakeGitHub, run: int) -> list[Any]:
     payloads = [one["client_payload"] for one in github.dispatched()]
     return [payload for payload in payloads if payload["run"] == run]
+
+
+def served(client: httpx.Client) -> tuple[int | None, int]:
+    """Which version serves, and in which generation."""
+    model = client.get("/api/models/leaves/").raise_for_status().json()
+    return model["version"], model["generation"]
 
 
 def report(client: httpx.Client, run: int, **said: Any) -> httpx.Response:
@@ -110,12 +121,36 @@ def test_only_the_right_key_and_the_first_reporter_are_heard(instance: Instance,
 
 def test_a_report_alone_promotes_nothing(instance: Instance, run: int) -> None:
     with instance.client() as workflow:
+        before = served(workflow)
         for _ in range(2):
             assert report(workflow, run, status="registered", version=1).status_code == 200
         time.sleep(PULSES)
-        assert workflow.get("/api/models/leaves/").json()["version"] is None
-        assert workflow.get("/api/models/leaves/deployments/").json()["results"] == []
+        assert served(workflow) == before
     assert shown(instance, run)["version"] is None
+
+
+def test_the_workflow_that_was_dispatched_has_its_version_served(
+    instance: Instance, github: FakeGitHub, run: int, tmp_path: Path
+) -> None:
+    (told,) = dispatched(github, run)
+    environ = environments.of_another(
+        tmp_path,
+        MLFLOW_TRACKING_URI=f"sqlite:///{instance.home}/mlflow.db",
+        HOT_RELOAD_URL=f"{instance.url}/reload-model",
+        EVERLEARN_API_KEY=instance.key,
+        EVERLEARN_MODELS=instance.environ["EVERLEARN_MODELS"],
+    )
+    words = ["train", told["model"], "--standalone", "--run", str(told["run"])]
+    done = subprocess.run(
+        [sys.executable, "manage.py", *words],
+        cwd=settings.BASE_DIR, env=environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    judged = shown(instance, run)
+    assert (judged["status"], judged["verdict"], judged["error"]) == ("succeeded", "PROMOTE", None)
+    with instance.client() as client:
+        assert served(client) == (judged["version"], 1)
 
 
 def test_a_report_that_is_replayed_changes_nothing(instance: Instance, run: int) -> None:
