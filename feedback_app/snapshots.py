@@ -31,8 +31,8 @@ from feedback_app.training_rows import (
     table_of,
 )
 from models_app.learning.rows import digest_instance, holdout_newest
+from models_app.learning.tables import WEIGHT
 from models_app.models import ModelVersion, RegisteredModel, TrainingSnapshot
-from models_app.training import WEIGHT
 
 HELD_OUT_SHARE = 0.3
 MAX_SHARE_PER_SOURCE = 0.2

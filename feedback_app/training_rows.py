@@ -18,10 +18,9 @@ from models_app.learning.changes import schema_changes
 from models_app.learning.kinds import category_text
 from models_app.learning.rows import digest_instance, golden_split
 from models_app.learning.schema import Feature, Schema
-from models_app.learning.tables import Task, instances_of, targets_of, usable_rows
+from models_app.learning.tables import WEIGHT, Task, instances_of, targets_of, usable_rows
 from models_app.models import RegisteredModel
 from models_app.refusals import Refused
-from models_app.training import WEIGHT
 
 ROLE = "everlearn_role"
 DIGEST = "everlearn_digest"

@@ -22,7 +22,7 @@ from django.conf import settings
 from models_app import bundles, conversion, registry
 from models_app.learning import evaluation, selection, tables
 from models_app.learning.schema import Schema
-from models_app.learning.tables import Task
+from models_app.learning.tables import WEIGHT, Task
 from models_app.learnt import Learnt
 from models_app.models import ModelVersion, RegisteredModel, RegistryAlias, TrainingSnapshot
 from models_app.promotion import CHALLENGER_ALIAS
@@ -30,7 +30,6 @@ from models_app.promotion import CHALLENGER_ALIAS
 Progress = Callable[[str, int, int], None]
 
 EXAMPLE_ROWS = 20
-WEIGHT = "everlearn_weight"
 PINNED = ("numpy", "pandas", "scikit-learn", "scipy", "skops")
 
 

@@ -84,6 +84,15 @@ def test_serving_loads_nothing_that_trains(statement: str) -> None:
     assert _modules_after(statement).isdisjoint(HEAVY)
 
 
+def test_commands_on_stored_rows_load_nothing_that_learns() -> None:
+    """Each is waited for by a person, and that would take seconds."""
+    commands = "feedback_app.exporting, feedback_app.erasing, everlearn.backups.restoring"
+
+    loaded = _modules_after(f"import django; django.setup(); import {commands}")
+
+    assert loaded.isdisjoint(HEAVY - {"pandas"})
+
+
 def test_the_learning_package_loads_no_django() -> None:
     names = [path.stem for path in _sources("models_app/learning") if path.stem != "__init__"]
     statement = "import " + ", ".join(f"models_app.learning.{name}" for name in names)

@@ -31,9 +31,9 @@ from feedback_app.training_rows import (
 )
 from models_app import applying, datasets, declaration
 from models_app.declaration import DeclaredModel
+from models_app.learning.tables import WEIGHT
 from models_app.models import RegisteredModel
 from models_app.refusals import Refused
-from models_app.training import WEIGHT
 
 Say = Callable[[str], None]
 

@@ -19,6 +19,9 @@ from models_app.learning.spelling import unknown_name
 
 Task = Literal["classification", "regression"]
 
+# The column of a training table that says how much each row counts, where not all count alike.
+WEIGHT = "everlearn_weight"
+
 # More different strings than this are text: as categories each would be a column.
 MOST_CATEGORIES = 255
 FEW_VALUES = 20

@@ -16,9 +16,8 @@ from feedback_app import golden, registering, snapshots, training_data, training
 from feedback_app.models import RetrainingRun
 from models_app import datasets
 from models_app.learning.rows import digest_instance
-from models_app.learning.tables import instances_of
+from models_app.learning.tables import WEIGHT, instances_of
 from models_app.models import RegisteredModel, TrainingSnapshot
-from models_app.training import WEIGHT
 from tests.factories import leaves, make_champion, make_model
 from tests.feedback_app.makers import make_away, make_feedback
 

@@ -24,8 +24,8 @@ from feedback_app.standalone.lessons import (
 )
 from feedback_app.training_rows import SchemaChanged, rows_of
 from models_app.datasets import DataRefused
+from models_app.learning.tables import WEIGHT
 from models_app.models import RegisteredModel
-from models_app.training import WEIGHT
 from tests.factories import SCHEMA, leaves, make_model
 
 DECLARED = """
