@@ -194,6 +194,12 @@ class Configuration:
     data_timeout: int = _setting(
         "EVERLEARN_DATA_TIMEOUT", values.count, "600", "Seconds that base data may take to arrive."
     )
+    data_look: int = _setting(
+        "EVERLEARN_DATA_LOOK",
+        values.count,
+        "60",
+        "Seconds between two looks at a data source whose new rows are waited for.",
+    )
 
 
 def settings_table() -> tuple[Field[Any], ...]:

@@ -26,7 +26,7 @@ from django.utils import timezone
 from everlearn import checks, configuration, mlflow_server, safety
 from everlearn.models import ApiKey
 from feedback_app import dispatching
-from feedback_app.models import Erasure
+from feedback_app.models import Erasure, SourceLook
 from feedback_app.secrecy import without_secrets
 from models_app import bundles, registry
 from models_app.models import ModelVersion, RegisteredModel, RegistrySync
@@ -216,6 +216,16 @@ def _secret_key() -> Finding:
     return Finding("keys", State.OK, said)
 
 
+def _data() -> Iterator[Finding]:
+    looks = SourceLook.objects.filter(registered_model__retired_at=None)
+    away = looks.exclude(error="").select_related("registered_model")
+    for look in away:
+        said = f"the source of {look.registered_model}: {look.error}"
+        yield Finding("data", State.WARNING, said, "see that it answers; README, Your own model")
+    if not away:
+        yield Finding("data", State.OK, f"{looks.count()} data sources looked at, all answered")
+
+
 def _privacy() -> Iterator[Finding]:
     begun = Erasure.objects.filter(finished_at=None).count()
     if begun:
@@ -268,6 +278,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "disk": _disk,
     "keys": _keys,
     "training": _training,
+    "data": _data,
     "privacy": _privacy,
     "settings": _settings,
 }

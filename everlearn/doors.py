@@ -108,7 +108,9 @@ COMMANDS: dict[str, str] = {
     "revoke_api_key": "keys",
     "forget": "privacy",
     "export_subject": "privacy",
-    **dict.fromkeys(("up", "sync", "doctor", "cluster", "worker", "run_training"), ANYBODY),
+    **dict.fromkeys(
+        ("up", "sync", "doctor", "cluster", "worker", "run_training", "count_rows"), ANYBODY
+    ),
     **dict.fromkeys(("backup", "restore", "retrain_report"), ANYBODY),
 }
 

@@ -51,6 +51,7 @@ REPO_TOKEN = _given.repo_token
 EVERLEARN_DATA_ALLOW = _given.data_allow
 EVERLEARN_DATA_LIMIT = _given.data_limit  # MiB
 EVERLEARN_DATA_TIMEOUT = _given.data_timeout  # seconds
+EVERLEARN_DATA_LOOK = _given.data_look  # seconds
 
 DEBUG = _given.debug
 SECRET_KEY = _configuration.secret_key(_given)

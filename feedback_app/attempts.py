@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
@@ -92,12 +93,12 @@ def _freeze(attempt: Attempt) -> TrainingSnapshot:
     run = attempt.run
     model = run.registered_model
     attempt.progress("data", 0, 1)
-    base = datasets.read_table(run.data or model.data)
+    base, source = datasets.read(run.data or model.data)
     attempt.progress("snapshot", 0, 1)
     with _refusing_data():
         # Up to the start, from which on feedback counts towards the next run.
         snapshot = snapshots.freeze(model, base=base, up_to=run.started_at or timezone.now())
-    attempt.write(snapshot=snapshot)
+    attempt.write(snapshot=snapshot, source=asdict(source))
     return snapshot
 
 

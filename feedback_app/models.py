@@ -23,7 +23,7 @@ from models_app.models import (
 
 __all__ = (
     "BatchJob", "BatchPart", "Erasure", "Feedback", "FeedbackReview", "RememberedAnswer",
-    "RetrainingRun",
+    "RetrainingRun", "SourceLook",
 )  # fmt: skip
 
 # The reason of feedback whose content is gone.
@@ -181,6 +181,7 @@ class RetrainingRun(models.Model):
         MANUAL = "manual"
         SCHEDULE = "schedule"
         FEEDBACK = "feedback"
+        NEW_ROWS = "new_rows"
         EXTERNAL = "external"
 
     ACTIVE = (Status.QUEUED, Status.RUNNING)
@@ -213,6 +214,9 @@ class RetrainingRun(models.Model):
     total = models.PositiveIntegerField(default=0)
     snapshot = models.ForeignKey(
         TrainingSnapshot, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    source = models.JSONField(
+        null=True, blank=True, help_text="The data source at the snapshot, as a SourceState."
     )
     version = models.ForeignKey(
         ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
@@ -262,3 +266,24 @@ class RetrainingRun(models.Model):
             attempts=F("attempts") + 1,
         )
         return taken == 1
+
+
+class SourceLook(models.Model):
+    """What the last look at a model's data source found."""
+
+    registered_model = models.OneToOneField(
+        RegisteredModel, on_delete=models.CASCADE, related_name="+"
+    )
+    waiting_since = models.DateTimeField(
+        null=True, help_text="When it was seen that a slot of the schedule waits for a look."
+    )
+    begun_at = models.DateTimeField(null=True, help_text="Since when somebody looks.")
+    at = models.DateTimeField(null=True)
+    found = models.JSONField(null=True, help_text="A SourceState, or null when nothing answered.")
+    error = models.CharField(max_length=500, blank=True)
+    passed_over_at = models.DateTimeField(
+        null=True, help_text="Up to when slots of the schedule found nothing new."
+    )
+
+    def __str__(self) -> str:
+        return f"look at the data of {self.registered_model}"

@@ -3,7 +3,8 @@
 Killing an idle worker of django-q may stall its whole cluster for good, without any process
 being dead. So a pulse goes through the queue every few seconds, and a cluster in which none
 arrived for too long is killed and started again. MLflow is reconciled in a thread of this
-process: it takes 165 MB to import, which not every worker of the cluster should hold.
+process: it takes 165 MB to import, which not every worker of the cluster should hold. So are
+the models' data sources looked at.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ STALLED = 40.0
 GRACE = 4.0
 LOOK_EVERY = 0.25
 RECONCILE_LOOK_EVERY = 0.5
+SOURCES_LOOK_EVERY = 2.0
 
 
 class Worker:
@@ -48,7 +50,8 @@ class Worker:
         """Work until SIGTERM or SIGINT."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
-        threading.Thread(target=self._reconcile, name="reconcile", daemon=True).start()
+        for part in (self._reconcile, self._look_at_sources):
+            threading.Thread(target=part, name=part.__name__, daemon=True).start()
         while not self._stopping.wait(LOOK_EVERY):
             self._look()
         self._end_cluster(GRACE)
@@ -129,3 +132,14 @@ class Worker:
             except Exception:
                 # Whatever MLflow or the database did, the next round may fare better.
                 logger.exception("reconcile failed")
+
+    def _look_at_sources(self) -> None:
+        # A server may take its time to answer, for which no pulse can wait.
+        from feedback_app import looking  # noqa: PLC0415
+
+        while not self._stopping.wait(SOURCES_LOOK_EVERY):
+            try:
+                close_old_connections()
+                looking.look_where_wanted()
+            except Exception:
+                logger.exception("the data sources were not looked at")

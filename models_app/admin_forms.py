@@ -46,6 +46,10 @@ class PolicyForm(forms.ModelForm[RegisteredModel]):
     retrain_feedback = _count(
         "Accepted feedback since the last snapshot; empty: never by count.", required=False
     )
+    retrain_new_rows = _count(
+        "New rows in the data source since the last snapshot; empty: never by count.",
+        required=False,
+    )
     retrain_cooldown = _text("At least so long between two automatic runs: 30s, 15m, 6h, 1d.")
     promotion_mode = _choice("manual", "auto", help_text="Who promotes what passes the gate.")
     promotion_margin = _number("By how much a challenger must beat the champion.")

@@ -60,6 +60,7 @@ class RetrainPolicy(Strict):
 
     schedule: Cron | None = None
     feedback: Annotated[int, Field(ge=1)] | None = None
+    new_rows: Annotated[int, Field(ge=1)] | None = None
     cooldown: Duration = "1h"
 
 

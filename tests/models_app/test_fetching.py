@@ -5,11 +5,8 @@ from __future__ import annotations
 import io
 import socket
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -20,92 +17,18 @@ from django.conf import LazySettings
 
 from models_app import addresses, datasets, fetching
 from models_app.addresses import SourceRefused
+from tests import s3_server
+from tests.data_server import Source, leads_to, never_ends, says_nothing, sends, serving, trickles
 
 CSV = b"a,b\n1,x\n2,y\n"
-
-
-class Source(ThreadingHTTPServer):
-    """Answers each path as its entry in `answers` does."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers: dict[str, Callable[[Handler], None]] = {}
-        self.asked: list[str] = []
-
-    def at(self, path: str, host: str = "127.0.0.1") -> str:
-        return f"http://{host}:{self.server_port}{path}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Source
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.path)
-        with suppress(ConnectionError):
-            self.server.answers.get(self.path.partition("?")[0], missing)(self)
-
-    do_HEAD = do_GET  # noqa: N815 - the base class names it
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-def missing(handler: Handler) -> None:
-    handler.send_error(404)
-
-
-def sends(content: bytes, **headers: str) -> Callable[[Handler], None]:
-    def answer(handler: Handler) -> None:
-        handler.send_response(200)
-        for name, value in headers.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.send_header("Content-Length", str(len(content)))
-        handler.end_headers()
-        if handler.command == "GET":
-            handler.wfile.write(content)
-
-    return answer
-
-
-def leads_to(place: str) -> Callable[[Handler], None]:
-    def answer(handler: Handler) -> None:
-        handler.send_response(302)
-        handler.send_header("Location", place)
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
-
-    return answer
-
-
-def never_ends(handler: Handler) -> None:
-    handler.send_response(200)
-    handler.end_headers()
-    while True:
-        handler.wfile.write(b"1,2\n" * 65536)
-
-
-def trickles(handler: Handler) -> None:
-    handler.send_response(200)
-    handler.end_headers()
-    while True:
-        handler.wfile.write(b"1")
-        time.sleep(0.1)
-
-
-def says_nothing(handler: Handler) -> None:
-    handler.rfile.read()
 
 
 @pytest.fixture
 def source(settings: LazySettings) -> Iterator[Source]:
     """A server on 127.0.0.1, the one private address that may be asked here."""
     settings.EVERLEARN_DATA_ALLOW = (ip_network("127.0.0.1/32"),)
-    with Source() as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    with serving() as server:
         yield server
-        server.shutdown()
 
 
 def parquet(frame: pd.DataFrame) -> bytes:
@@ -292,3 +215,20 @@ def test_a_file_has_another_fingerprint_once_it_is_written(tmp_path: Path) -> No
     assert datasets.look(str(path)).fingerprint == first.fingerprint
     path.write_bytes(CSV + b"3,z\n")
     assert datasets.look(str(path)).fingerprint != first.fingerprint
+
+
+def test_data_in_s3_is_read_and_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server.bucket() as environ:
+        for name, text in environ.items():
+            monkeypatch.setenv(name, text)
+        bucket, place = s3_server.client(environ), f"s3://{s3_server.BUCKET}/t.csv"
+        bucket.put_object(Bucket=s3_server.BUCKET, Key="t.csv", Body=CSV)
+
+        frame, first = datasets.read(place)
+
+        assert frame["b"].tolist() == ["x", "y"]
+        assert datasets.look(place).fingerprint == first.fingerprint != ""
+        bucket.put_object(Bucket=s3_server.BUCKET, Key="t.csv", Body=CSV + b"3,z\n")
+        assert datasets.look(place).fingerprint != first.fingerprint
+        with pytest.raises(datasets.DataRefused, match="no such file"):
+            datasets.look(f"s3://{s3_server.BUCKET}/other.csv")

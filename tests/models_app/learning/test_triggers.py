@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from models_app.learning.triggers import Due, Observed, check_schedule, due, parse_duration
+from models_app.learning.triggers import (
+    Due,
+    Observed,
+    SourceState,
+    check_schedule,
+    due,
+    parse_duration,
+    passes_over,
+    wants_look,
+)
 
 NOON = datetime(2024, 5, 31, 12, tzinfo=UTC)
 NIGHTLY = {"schedule": "0 3 * * *"}
@@ -84,3 +93,89 @@ def test_the_policy_says_how_long_the_cool_down_is() -> None:
 
     assert trigger_of(policy, feedback=5, last_ended_at=NOON - timedelta(seconds=29)) is None
     assert trigger_of(policy, feedback=5, last_ended_at=NOON - timedelta(seconds=30)) == "feedback"
+
+
+KNOWN = SourceState("here", "one", 100)
+# A slot at 3:00, nine hours ago, with nothing new but perhaps the source.
+QUIET = {"considered_at": NOON - timedelta(days=1), "learnt_from": KNOWN}
+SLOT = NOON.replace(hour=3)
+MINUTE = timedelta(minutes=1)
+
+
+def asks(**changes: Any) -> tuple[str | None, bool, bool]:
+    """Which trigger asks for a run, whether a look is wanted, whether the slot is passed over."""
+    known = observed(**{**QUIET, **changes})
+    looks = wants_look(NIGHTLY, known, every=MINUTE)
+    return trigger_of(NIGHTLY, **{**QUIET, **changes}), looks, passes_over(NIGHTLY, known)
+
+
+def test_a_slot_waits_for_a_look_but_not_for_long() -> None:
+    assert asks() == (None, True, False)
+    assert asks(seen=KNOWN, seen_at=SLOT - MINUTE) == (None, True, False)
+    assert asks(waiting_since=NOON - MINUTE) == (None, True, False)
+    assert asks(waiting_since=NOON - 2 * MINUTE) == ("schedule", True, False)
+
+
+def test_a_slot_is_passed_over_when_the_source_is_what_the_last_snapshot_was_made_of() -> None:
+    seen = SourceState("here", "one")
+
+    assert asks(seen=seen, seen_at=SLOT) == (None, False, True)
+    assert asks(considered_at=SLOT, seen=seen, seen_at=SLOT) == (None, False, False)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seen": SourceState("here", "two")},
+        {"seen": SourceState("elsewhere", "one")},
+        {"seen": None},  # it could not be asked: the run says why
+        {"feedback": 1},
+        {"outdated": True},
+        {"learnt_from": None},
+        {"learnt_from": SourceState("here", "")},
+    ],
+)
+def test_a_slot_is_due_when_anything_may_be_new(changes: dict[str, Any]) -> None:
+    looked = {"seen": SourceState("here", "one"), "seen_at": SLOT + MINUTE}
+
+    assert asks(**{**looked, **changes})[::2] == ("schedule", False)
+
+
+def test_what_is_due_without_the_source_does_not_wait_for_a_look() -> None:
+    for changes in ({"feedback": 1}, {"outdated": True}, {"learnt_from": None}):
+        assert asks(**changes) == ("schedule", False, False)
+
+
+def test_new_rows_are_due_once_there_are_as_many_as_the_policy_asks_for() -> None:
+    policy = {"new_rows": 50}
+
+    def seen(rows: int | None, place: str = "here") -> Observed:
+        return observed(learnt_from=KNOWN, seen=SourceState(place, "two", rows))
+
+    assert due(policy, seen(149)) is due(policy, seen(20)) is due(policy, seen(None)) is None
+    assert due(policy, seen(150)) == Due(
+        "new_rows",
+        "50 new rows in the data source since the last snapshot; the policy asks for 50",
+    )
+    assert due(policy, seen(60, place="elsewhere")) == Due(
+        "new_rows", "60 rows in a data source that no snapshot was made of"
+    )
+    assert due({"feedback": 9}, seen(999)) is None
+
+
+def test_a_source_whose_new_rows_are_waited_for_is_looked_at_again_and_again() -> None:
+    policy = {"new_rows": 50}
+
+    def wants(fingerprint: str | None, since: timedelta | None, **changes: Any) -> bool:
+        seen = None if fingerprint is None else SourceState("here", fingerprint, 1)
+        at = None if since is None else NOON - since
+        return wants_look(policy, observed(seen=seen, seen_at=at, **changes), every=MINUTE)
+
+    assert wants(None, None)
+    assert wants("one", MINUTE)
+    assert wants(None, MINUTE)
+    assert not wants("one", MINUTE / 2)
+    # It has to be read as a whole each time.
+    assert not wants("", 59 * MINUTE)
+    assert wants("", 60 * MINUTE)
+    assert not wants("one", MINUTE, last_ended_at=NOON - 30 * MINUTE)
