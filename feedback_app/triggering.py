@@ -52,8 +52,8 @@ def observed(registered_model: RegisteredModel) -> Observed:
     """What the triggers of a model depend on, as it is now."""
     runs = RetrainingRun.objects.filter(registered_model=registered_model)
     last = runs.order_by("-pk").first()
-    # What people ask for cools nothing down: the first training must not silence the triggers.
-    triggered = runs.exclude(trigger=RetrainingRun.Trigger.MANUAL)
+    # What others ask for cools nothing down: the first training must not silence the triggers.
+    triggered = runs.exclude(trigger__in=(Trigger.MANUAL, Trigger.EXTERNAL))
     last_ended = triggered.exclude(ended_at=None).order_by("-ended_at").first()
     newest = _newest_with_snapshot(registered_model)
     version = newest.version if newest else None
@@ -77,12 +77,7 @@ def feedback_since_last_snapshot(registered_model: RegisteredModel) -> int:
     accepted = Feedback.objects.filter(
         registered_model=registered_model, status=Feedback.Status.ACCEPTED
     )
-    with_snapshot = RetrainingRun.objects.filter(
-        registered_model=registered_model, snapshot__isnull=False
-    )
-    # What came trained from elsewhere has learnt nothing from the rows that it is judged on.
-    judged_only = Q(trigger=Trigger.EXTERNAL, handed_over_at=None)
-    newest = with_snapshot.exclude(judged_only).order_by("-pk").first()
+    newest = _newest_with_snapshot(registered_model)
     # A run takes feedback up to its start; a snapshot that came out as before keeps its age.
     if newest and newest.started_at:
         accepted = accepted.filter(accepted_at__gt=newest.started_at)
@@ -91,7 +86,9 @@ def feedback_since_last_snapshot(registered_model: RegisteredModel) -> int:
 
 def _newest_with_snapshot(registered_model: RegisteredModel) -> RetrainingRun | None:
     runs = RetrainingRun.objects.filter(registered_model=registered_model, snapshot__isnull=False)
-    return runs.select_related("version").order_by("-pk").first()
+    # What came trained from elsewhere has learnt nothing from the rows that it is judged on.
+    judged_only = Q(trigger=Trigger.EXTERNAL, handed_over_at=None)
+    return runs.exclude(judged_only).select_related("version").order_by("-pk").first()
 
 
 def _state(kept: dict[str, Any] | None) -> SourceState | None:

@@ -71,9 +71,10 @@ def test_nothing_is_due_within_the_cool_down() -> None:
     assert triggering.request_due_runs() == []
 
 
-def test_a_run_that_somebody_asked_for_cools_nothing_down() -> None:
+@pytest.mark.parametrize("trigger", ["manual", "external"])
+def test_a_run_that_somebody_asked_for_cools_nothing_down(trigger: str) -> None:
     model = make_model(retrain={**TWO, "cooldown": "1h"})
-    trained(model, hours_ago=0.5, trigger="manual")
+    trained(model, hours_ago=0.5, trigger=trigger)
     for _ in range(3):
         make_feedback(model)
 
