@@ -99,7 +99,7 @@ GROUPS = {
 }
 
 # What the keys of the usual programs are made with.
-USUAL_SCOPES = {"a client": ("predict", "feedback"), "CI": ("read", "retrain")}
+USUAL_SCOPES = {"a client": ("predict", "feedback"), "CI": ("read", "retrain", "reload")}
 
 
 def permissions_of(action: str) -> tuple[str, ...]:
