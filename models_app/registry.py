@@ -167,7 +167,7 @@ def log_version(
 
 def _registered(name: str, run_id: str) -> int | None:
     asked = f"name='{name}' and run_id='{run_id}'"
-    found = mlflow.search_model_versions(filter_string=asked)
+    found = _client().search_model_versions(filter_string=asked)
     return min((int(version.version) for version in found), default=None)
 
 

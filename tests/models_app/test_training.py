@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -137,7 +138,9 @@ def test_rows_of_one_class_are_nothing_to_learn_from(model: RegisteredModel) -> 
     assert not ModelVersion.objects.exists()
 
 
-def test_whoever_comes_back_finds_what_was_registered(model: RegisteredModel) -> None:
+def test_whoever_comes_back_finds_what_was_registered(
+    model: RegisteredModel, tmp_path: Path
+) -> None:
     version, told = train(model), list[str]()
     assert version.snapshot
     learnt = training.learn(
@@ -145,6 +148,10 @@ def test_whoever_comes_back_finds_what_was_registered(model: RegisteredModel) ->
         snapshot_digest=version.snapshot.digest, seed=3,
         on_progress=lambda step, done, total: None,
     )  # fmt: skip
+
+    # As in a process that has not spoken to MLflow yet.
+    registry._client.cache_clear()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/elsewhere.db")
 
     again = register(model, learnt, run=version.mlflow_run_id, told=told)
     other = register(model, learnt, told=told)
