@@ -45,10 +45,10 @@ def test_functions_are_short_as_a_rule() -> None:
     assert statistics.quantiles(lengths, n=10)[-1] <= 25
 
 
-def test_no_file_is_over_three_hundred_lines() -> None:
+def test_no_file_is_over_four_hundred_lines() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in _sources(*ROOMS, "tests")}
 
-    assert {path: length for path, length in lengths.items() if length > 300} == {}
+    assert {path: length for path, length in lengths.items() if length > 400} == {}
 
 
 def test_no_module_is_named_for_nothing_in_particular() -> None:
