@@ -54,6 +54,10 @@ def carry_out(run: RetrainingRun, token: int) -> str:
         _advance(attempt)
     except LeaseLost as lost:
         return str(lost)
+    except dispatching.GitHubAway as away:
+        logger.warning("%s waits: %s", run, away)
+        why = f"github_away: {away}"
+        retraining.postpone(run.pk, token, step=dispatching.WAITING, why=why)
     except PASSING as error:
         retraining.retry_or_fail(run.pk, token, _named(error))
     except MemoryError:

@@ -1,4 +1,6 @@
-"""Have GitHub Actions train a run: one `repository_dispatch`, however long GitHub is away.
+"""Have GitHub Actions train a run: one `repository_dispatch`.
+
+While GitHub does not answer, the run waits in the queue and no worker is held by it.
 
 That it was accepted is written down by handing the run over, and what is handed over is never
 dispatched again. Where an acceptance was not heard of (a time-out, a worker killed just then) a
@@ -8,10 +10,8 @@ second workflow may start: both are told the run, and only the first to report o
 from __future__ import annotations
 
 import json
-import logging
 from contextlib import suppress
 from datetime import UTC, datetime
-from time import sleep
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,15 +20,10 @@ from django.conf import settings
 
 from feedback_app.attempt import Attempt
 from feedback_app.models import RetrainingRun
-from feedback_app.pauses import growing
 from models_app.addresses import is_address
 from models_app.refusals import Refused
 
-logger = logging.getLogger(__name__)
-
 WAITING = "waiting_github"
-FIRST_PAUSE = 2.0
-LONGEST_PAUSE = 60.0
 TIMEOUTS = (5, 10)  # seconds: to connect, and between two pieces of the answer
 LONGEST_ANSWER = 2**16
 LONGEST_MESSAGE = 200
@@ -50,17 +45,9 @@ class DispatchRefused(Refused):
 
 
 def dispatch(attempt: Attempt) -> None:
-    """Have a workflow started for a run. Raises LeaseLost, and DispatchRefused."""
+    """Have a workflow started for a run. Raises LeaseLost, GitHubAway and DispatchRefused."""
     attempt.progress("dispatch", 0, 1)
-    for pause in growing(FIRST_PAUSE, LONGEST_PAUSE):
-        try:
-            _ask("POST", "/dispatches", _event(attempt.run))
-        except GitHubAway as away:
-            logger.warning("%s waits: %s", attempt.run, away)
-            attempt.write(step=WAITING, done=0, total=1, error=f"github_away: {away}")
-            sleep(pause)
-        else:
-            return
+    _ask("POST", "/dispatches", _event(attempt.run))
 
 
 def try_access() -> None:

@@ -198,6 +198,11 @@ class RetrainingRun(models.Model):
     data = models.CharField(max_length=1000, blank=True, help_text="Instead of the declared data.")
     promote = models.BooleanField(default=False, help_text="Promote when the gate says PROMOTE.")
     attempts = models.PositiveIntegerField(default=0, help_text="Doubles as the fencing token.")
+    waits = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        help_text="How many attempts ended because GitHub did not answer; they count as none.",
+    )
     leased_until = models.DateTimeField(null=True, blank=True)
     not_before = models.DateTimeField(default=timezone.now)
     handed_over_at = models.DateTimeField(

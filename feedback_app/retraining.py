@@ -15,7 +15,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from feedback_app import queueing
@@ -30,6 +30,7 @@ LEASE = timedelta(seconds=40)
 # As many again for a run that came back from a workflow.
 MAX_ATTEMPTS = 3
 FIRST_BACK_OFF = timedelta(seconds=5)
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=2), timedelta(seconds=60)
 LONGEST_ERROR = 2000
 
 Status = RetrainingRun.Status
@@ -167,9 +168,35 @@ def retry_or_fail(run_id: int, token: int, why: str) -> None:
     if token >= _most_attempts(RetrainingRun.objects.get(pk=run_id)):
         fail(run_id, token, error)
         return
-    pause = FIRST_BACK_OFF * 2 ** (token - 1)
+    counted = token - RetrainingRun.objects.get(pk=run_id).waits
+    pause = FIRST_BACK_OFF * 2 ** (counted - 1)
     _held(run_id, token).update(
         status=Status.QUEUED, not_before=timezone.now() + pause, leased_until=None, error=error
+    )
+
+
+def postpone(run_id: int, token: int, *, step: str, why: str) -> None:
+    """Queue a run again that waits for another service; the wait holds no slot and no attempt.
+
+    The pauses double from 2 s up to a minute. A run that has taken longer than
+    EVERLEARN_RUN_TIMEOUT since it started fails with `why`.
+    """
+    run, now = RetrainingRun.objects.get(pk=run_id), timezone.now()
+    limit = settings.EVERLEARN_RUN_TIMEOUT
+    if run.started_at and now - run.started_at > timedelta(seconds=limit):
+        fail(run_id, token, f"timeout: stopped after {limit} s; {why}")
+        return
+    # Beyond a handful of doublings only the limit counts.
+    pause = min(FIRST_WAIT * 2 ** min(run.waits, 10), LONGEST_WAIT)
+    _held(run_id, token).update(
+        status=Status.QUEUED,
+        not_before=now + pause,
+        leased_until=None,
+        waits=F("waits") + 1,
+        step=step,
+        done=0,
+        total=1,
+        error=why[:LONGEST_ERROR],
     )
 
 
@@ -192,7 +219,8 @@ def _held(run_id: int, token: int) -> QuerySet[RetrainingRun]:
 
 
 def _most_attempts(run: RetrainingRun) -> int:
-    return MAX_ATTEMPTS if run.handed_over_at is None else 2 * MAX_ATTEMPTS
+    allowed = MAX_ATTEMPTS if run.handed_over_at is None else 2 * MAX_ATTEMPTS
+    return allowed + run.waits
 
 
 def _leased(active: list[RetrainingRun]) -> int:

@@ -150,6 +150,9 @@ class RunSerializer(serializers.ModelSerializer[RetrainingRun]):
     model = serializers.CharField(source="registered_model.name")
     progress = ProgressSerializer(source="*")
     snapshot = SnapshotSerializer(allow_null=True)
+    attempts = serializers.SerializerMethodField(
+        help_text="Those that ended because GitHub did not answer are left out."
+    )
     version = serializers.IntegerField(source="version.number", default=None, allow_null=True)
     verdict = TextOrNull()
     gate = serializers.JSONField(source="version.gate", default=None, allow_null=True)
@@ -164,6 +167,9 @@ class RunSerializer(serializers.ModelSerializer[RetrainingRun]):
             "version", "verdict", "gate", "mlflow_run_id", "reporter", "error", "created_at",
             "started_at", "handed_over_at", "ended_at",
         )  # fmt: skip
+
+    def get_attempts(self, run: RetrainingRun) -> int:
+        return run.attempts - run.waits
 
 
 class LoggedPredictionSerializer(serializers.ModelSerializer[Any]):

@@ -157,8 +157,9 @@ def runs_end(tables: Tables) -> Iterator[str]:
             yield f"{model} has {count} active runs"
     for run in tables.runs:
         halves = 2 if run["handed_over_at"] else 1
-        if run["attempts"] > halves * MAX_ATTEMPTS:
-            yield f"run {run['id']} had {run['attempts']} attempts"
+        counted = run["attempts"] - run["waits"]
+        if counted > halves * MAX_ATTEMPTS:
+            yield f"run {run['id']} had {counted} attempts"
         since = run["leased_until"] or run["not_before"]
         if run["status"] in ACTIVE and since < tables.now - STARTED_WITHIN:
             yield f"run {run['id']} is {run['status']} and nobody takes it up"

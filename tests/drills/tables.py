@@ -65,7 +65,7 @@ def _rows() -> Tables:
             Feedback, "id", "value", "status", "prediction_id", mark="comment"
         ),
         runs=_values(
-            RetrainingRun, "id", "status", "attempts", "leased_until", "not_before",
+            RetrainingRun, "id", "status", "attempts", "waits", "leased_until", "not_before",
             "handed_over_at", model="registered_model__name",
         ),
         processes=_values(WebProcess, "host", "pid", "generations", "seen_at"),

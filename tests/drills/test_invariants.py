@@ -65,7 +65,7 @@ class World:
             feedback=[{"id": "fid", "value": "oak", "prediction_id": "id-p1", "mark": "f1"}],
             runs=[
                 {
-                    "id": 1, "status": "succeeded", "attempts": 2, "model": "leaves",
+                    "id": 1, "status": "succeeded", "attempts": 4, "waits": 2, "model": "leaves",
                     "leased_until": None, "not_before": 1.0, "handed_over_at": None,
                 }
             ],
@@ -152,7 +152,7 @@ PLANTED: dict[str, tuple[Plant, str]] = {
         ),
         "leaves has 2 active runs",
     ),
-    "too many attempts": (lambda w: w.add_run(id=2, attempts=4), "run 2 had 4 attempts"),
+    "too many attempts": (lambda w: w.add_run(id=2, attempts=6), "run 2 had 4 attempts"),
     "an abandoned run": (
         lambda w: w.add_run(id=2, status="running", leased_until=5.0), "nobody takes it up",
     ),

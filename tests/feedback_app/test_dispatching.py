@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from feedback_app import dispatching, retraining, tasks
 from feedback_app.attempts import carry_out
 from feedback_app.models import RetrainingRun
+from feedback_app.serializers import RunSerializer
 from models_app.models import RegisteredModel
 from tests.conftest import KeyMaker
 from tests.factories import make_model
@@ -30,8 +33,6 @@ RESET = int(datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp())
 @pytest.fixture
 def github(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[Starts]:
     """github(answer, …) is a GitHub that trains this EverLearn's runs and is asked in haste."""
-    monkeypatch.setattr(dispatching, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(dispatching, "LONGEST_PAUSE", 0.05)
     monkeypatch.setattr(dispatching, "TIMEOUTS", (0.3, 0.3))
     started: list[FakeGitHub] = []
 
@@ -57,10 +58,20 @@ def _nothing_tells_the_token(caplog: pytest.LogCaptureFixture) -> Iterator[None]
 
 
 def carried_out(model: RegisteredModel | None = None, **fields: object) -> RetrainingRun:
-    run = retraining.claim(make_run(model or make_model(), **fields).pk)
-    assert run
-    carry_out(run, run.attempts)
+    return taken_up(make_run(model or make_model(), **fields))
+
+
+def taken_up(run: RetrainingRun) -> RetrainingRun:
+    """A worker claims the run, whatever its pause, and carries out one attempt."""
+    RetrainingRun.objects.filter(pk=run.pk).update(not_before=timezone.now())
+    claimed = retraining.claim(run.pk)
+    assert claimed
+    carry_out(claimed, claimed.attempts)
     return RetrainingRun.objects.get(pk=run.pk)
+
+
+def shown(run: RetrainingRun) -> dict[str, Any]:
+    return dict(RunSerializer(RetrainingRun.objects.get(pk=run.pk)).data)
 
 
 def test_a_run_is_frozen_and_dispatched_once(github: Starts) -> None:
@@ -141,41 +152,87 @@ def test_a_token_that_is_sent_back_is_not_kept(github: Starts) -> None:
 
 
 @pytest.mark.parametrize("first", [Answer(500), Answer(503, "busy"), Answer(204, late=0.9)])
-def test_a_github_that_is_away_or_slow_is_asked_again_for_the_same_run(
+def test_a_github_that_fails_or_is_slow_is_asked_again_for_the_same_run(
     github: Starts, first: Answer
 ) -> None:
     """R9: what timed out may have been accepted; the run's id lets the workflow notice."""
     fake = github(first, ACCEPTED)
 
-    run = carried_out()
+    run = taken_up(carried_out())
 
     assert (run.status, run.step, run.error) == (Status.RUNNING, "workflow", "")
-    assert run.attempts == 1
     payloads = [one["client_payload"] for one in fake.dispatched()]
     assert [one["run"] for one in payloads] == [run.pk, run.pk]
 
 
-def test_while_github_is_away_the_run_says_so(
-    github: Starts, monkeypatch: pytest.MonkeyPatch, settings: Settings
-) -> None:
-    fake = github()
+@pytest.fixture
+def unanswered(github: Starts, settings: Settings) -> Iterator[str]:
+    """The address at which a configured GitHub does not answer."""
+    github()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        nobody = f"127.0.0.1:{probe.getsockname()[1]}"
-    seen: list[tuple[str, str]] = []
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+        settings.EVERLEARN_GITHUB_API_URL = f"http://{address}"
+        yield address
 
-    def look(seconds: float) -> None:
-        run = RetrainingRun.objects.get()
-        seen.append((run.step, run.error))
-        settings.EVERLEARN_GITHUB_API_URL = fake.url
 
-    monkeypatch.setattr(dispatching, "sleep", look)
-    settings.EVERLEARN_GITHUB_API_URL = f"http://{nobody}"
-
+def test_while_github_does_not_answer_the_run_waits_in_the_queue_and_says_so(
+    unanswered: str,
+) -> None:
     run = carried_out()
 
-    assert seen == [("waiting_github", f"github_away: {nobody}: ConnectionError")]
-    assert (run.step, len(fake.asked)) == ("workflow", 1)
+    assert (run.status, run.step, run.leased_until) == (Status.QUEUED, "waiting_github", None)
+    assert run.error == f"github_away: {unanswered}: ConnectionError"
+    assert run.not_before > timezone.now()
+    assert run.pk not in retraining.runs_to_wake()
+
+
+def test_waiting_for_github_costs_no_attempt_and_the_pauses_grow_to_a_minute(
+    unanswered: str,
+) -> None:
+    run, pauses = make_run(make_model()), []
+    for _ in range(8):
+        begun = timezone.now()
+        run = taken_up(run)
+        pauses.append(round((run.not_before - begun).total_seconds(), -1))
+
+    assert run.status == Status.QUEUED
+    assert shown(run)["attempts"] == 0
+    assert pauses[-3:] == [60, 60, 60]
+    # A worker that dies now has its three attempts still.
+    for counted in (1, 2, 3):
+        RetrainingRun.objects.filter(pk=run.pk).update(not_before=timezone.now())
+        claimed = retraining.claim(run.pk)
+        assert claimed
+        assert shown(run)["attempts"] == counted
+        retraining.retry_or_fail(run.pk, claimed.attempts, "worker_lost: killed by SIGKILL")
+    run.refresh_from_db()
+    assert run.status == Status.FAILED
+
+
+def test_a_run_that_waits_for_github_holds_no_slot(unanswered: str, settings: Settings) -> None:
+    settings.EVERLEARN_CONCURRENT_RUNS = 1
+    first = carried_out(make_model("leaves"))
+    second = make_run(make_model("petals"))
+
+    assert retraining.runs_to_wake() == [second.pk]
+    assert taken_up(second).step == "waiting_github"
+    first.refresh_from_db()
+    assert first.status == Status.QUEUED
+
+
+def test_a_run_that_has_waited_for_its_whole_time_limit_fails(
+    unanswered: str, settings: Settings
+) -> None:
+    run = carried_out()
+    long_ago = timezone.now() - timedelta(seconds=settings.EVERLEARN_RUN_TIMEOUT + 1)
+    RetrainingRun.objects.update(started_at=long_ago)
+
+    run = taken_up(run)
+
+    assert run.status == Status.FAILED
+    assert run.error.startswith(f"timeout: stopped after {settings.EVERLEARN_RUN_TIMEOUT} s; ")
+    assert unanswered in run.error
 
 
 def test_what_was_accepted_is_never_dispatched_again(github: Starts) -> None:
