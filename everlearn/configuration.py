@@ -261,13 +261,18 @@ def is_weak(key: str) -> bool:
     return len(key) < 50 or len(set(key)) < 5 or key.startswith("django-insecure-")
 
 
+def new_secret_key() -> str:
+    """A secret key of 400 random bits."""
+    return secrets.token_urlsafe(50)
+
+
 def secret_key(configuration: Configuration) -> str:
     """The key given, or the one in `secret_key` under EVERLEARN_HOME, made on first use."""
     if configuration.secret_key:
         return configuration.secret_key
     path = configuration.home / "secret_key"
     if not path.exists():
-        _write_once(path, secrets.token_urlsafe(50))
+        _write_once(path, new_secret_key())
     return path.read_text().strip()
 
 

@@ -37,8 +37,10 @@ from everlearn.backups.verifying import (
     KEY_FILE,
     MANIFEST,
     MLFLOW_FILE,
+    SIGNATURE,
     STORAGE,
     BackupRefused,
+    signature,
     summary,
     verify,
 )
@@ -98,7 +100,9 @@ def _write(file: IO[bytes], on_progress: Progress) -> dict[str, Any]:
             if added := _add(tar, name, opening):
                 members[name] = added
         manifest = about | {"members": members}
-        _add_bytes(tar, MANIFEST, json.dumps(manifest, indent=1).encode())
+        content = json.dumps(manifest, indent=1).encode()
+        _add_bytes(tar, MANIFEST, content)
+        _add_bytes(tar, SIGNATURE, signature(content).encode())
     on_progress("done", len(places), len(places))
     return manifest
 
@@ -188,16 +192,18 @@ def _add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 @contextmanager
-def opened(backup: Path, *, beside: Path | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
+def opened(
+    backup: Path, *, beside: Path | None = None, trust: bool = True
+) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The folder that a backup was extracted to, and its manifest, verified.
 
-    beside: the folder in which to extract. Raises BackupRefused.
+    beside: the folder in which to extract. trust: see `verify`. Raises BackupRefused.
     """
     _refuse_plain_copy(backup)
     with tempfile.TemporaryDirectory(dir=beside, prefix=OPENED) as made:
         folder = Path(made)
         _extract(backup, folder)
-        yield folder, dict(verify(folder))
+        yield folder, dict(verify(folder, trust=trust))
 
 
 def _extract(backup: Path, folder: Path) -> None:

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connection, connections
 from django.utils import timezone
+from django_q.models import OrmQ, Schedule, Task
 
 from everlearn.backups import dumps, storing
 from everlearn.backups.archiving import OPENED, embedded_mlflow, opened
@@ -28,7 +29,9 @@ from everlearn.backups.verifying import (
     MLFLOW_FILE,
     STORAGE,
     BackupRefused,
+    is_signed_here,
 )
+from everlearn.configuration import new_secret_key
 from everlearn.supervising import UNFINISHED_RESTORE, sole_instance
 from feedback_app import erasing
 from feedback_app.models import Erasure
@@ -47,10 +50,13 @@ ARTIFACT_ADDRESSES = (
 SQLITE_PARTS = ("", "-wal", "-shm")
 
 
-def restore(backup: Path, *, force: bool) -> dict[str, Any]:
+def restore(backup: Path, *, force: bool, trust: bool = False) -> dict[str, Any]:
     """Have all be as it was when `backup` was made, and return its manifest.
 
-    force: replace what is there. Raises BackupRefused and Busy, and then nothing was touched.
+    force: replace what is there. trust: take a backup that was not signed with this
+    installation's secret key; its own key is replaced by a new one then, so that what was signed
+    with it (sessions, links, messages of the queue) counts for nothing here. Raises BackupRefused
+    and Busy, and then nothing was touched.
     """
     home = settings.EVERLEARN_HOME
     with sole_instance(home, restoring=True):
@@ -60,10 +66,13 @@ def restore(backup: Path, *, force: bool) -> dict[str, Any]:
             raise BackupRefused("not_empty", f"{found}; add --force to replace what is there")
         for left in home.glob(f"{OPENED}*"):  # by one that was killed
             shutil.rmtree(left)
-        with opened(backup, beside=home) as (folder, manifest):
+        with opened(backup, beside=home, trust=trust) as (folder, manifest):
+            if not is_signed_here(folder):
+                (folder / KEY_FILE).write_text(new_secret_key())
             _refuse_other_vendor(manifest)
             _keep_erasures(unfinished, since=manifest["made_at"])
             _put_in_place(folder, manifest)
+            _empty_queue()
             _forget_again(unfinished)
             unfinished.unlink()
     return manifest
@@ -76,6 +85,15 @@ def _keep_erasures(unfinished: Path, *, since: str) -> None:
         later = Erasure.objects.filter(client="", at__gt=since)
         known |= set(later.values_list("subject_hash", flat=True))
     unfinished.write_text("\n".join(sorted(known)))
+
+
+def _empty_queue() -> None:
+    """Remove what the backup's queue held: messages are pickles, and rows say what is to be done.
+
+    Tasks and schedules hold pickles too, which the admin would read.
+    """
+    for kept in (OrmQ, Schedule, Task):
+        kept.objects.all().delete()
 
 
 def _forget_again(unfinished: Path) -> None:

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.utils.crypto import constant_time_compare, salted_hmac
+
 from everlearn.backups.dumps import Dump, sqlite_damage
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+# Of the manifest, which holds the SHA-256 of every other file.
+SIGNATURE = "signature"
 DATABASE, STORAGE, ARTIFACTS = "database", "storage", "mlartifacts"
 MLFLOW_FILE, KEY_FILE = "mlflow.db", "secret_key"
 
@@ -25,6 +29,18 @@ COUNTED = {
     "deployments": "models_app_deployment",
     "runs": "feedback_app_retrainingrun",
 }
+
+
+def signature(manifest: bytes) -> str:
+    """The HMAC-SHA-256 of a manifest, in hexadecimal, under a key made from the secret key."""
+    return salted_hmac("everlearn.backup", manifest, algorithm="sha256").hexdigest()
+
+
+def is_signed_here(folder: Path) -> bool:
+    """Whether an opened backup was made by an installation that has this one's secret key."""
+    path = folder / SIGNATURE
+    given = path.read_bytes()[:100] if path.is_file() else b""
+    return constant_time_compare(given, signature((folder / MANIFEST).read_bytes()))
 
 
 class BackupRefused(Exception):
@@ -75,10 +91,21 @@ def champions(dump: Dump) -> dict[str, Serving]:
     }
 
 
-def verify(folder: Path) -> Mapping[str, Any]:
-    """The manifest of the backup opened in `folder`. Raises BackupRefused."""
+def verify(folder: Path, *, trust: bool = True) -> Mapping[str, Any]:
+    """The manifest of the backup opened in `folder`. Raises BackupRefused.
+
+    trust: take one that another installation signed, or none. Otherwise no database in it is
+    opened before the signature is found to be ours.
+    """
     manifest = _manifest(folder)
     _verify_members(folder, manifest["members"])
+    if not trust and not is_signed_here(folder):
+        raise BackupRefused(
+            "signature_unknown",
+            "it was not signed with this installation's secret key. A backup from elsewhere "
+            "brings its own users, models and keys. If you made it, set EVERLEARN_SECRET_KEY to "
+            "the key of the installation that made it, or add --trust",
+        )
     for name in (KEY_FILE, f"{DATABASE}/"):
         if not any(member.startswith(name) for member in manifest["members"]):
             code = "keys_missing" if name == KEY_FILE else "database_missing"
@@ -109,7 +136,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def _verify_members(folder: Path, members: Mapping[str, Mapping[str, Any]]) -> None:
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    for name in sorted(there - {MANIFEST} - set(members)):
+    for name in sorted(there - {MANIFEST, SIGNATURE} - set(members)):
         raise BackupRefused("member_unknown", f"the manifest does not name {name}")
     for name, said in members.items():
         if name not in there:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from everlearn.backups import archiving
-from everlearn.backups.verifying import BackupRefused
+from everlearn.backups.verifying import BackupRefused, is_signed_here
 from models_app.refusals import Unavailable
 
 
@@ -33,7 +33,12 @@ class Command(BaseCommand):
         self.stdout.write(f"{file} is whole." if verify else f"{file} is written.")
 
     def _verify(self, file: Path) -> dict[str, Any]:
-        with archiving.opened(file) as (_, manifest):
+        with archiving.opened(file) as (folder, manifest):
+            if not is_signed_here(folder):
+                self.stderr.write(
+                    f"{file} was not signed with this installation's secret key; "
+                    "restoring it here needs --trust."
+                )
             return manifest
 
     def _back_up(self, file: Path) -> dict[str, Any]:

@@ -23,11 +23,17 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
         parser.add_argument("--force", action="store_true", help="replace what is there")
+        parser.add_argument(
+            "--trust",
+            action="store_true",
+            help="take a backup that was not signed with this installation's secret key; "
+            "everybody has to log in again, and feedback links end",
+        )
 
-    def handle(self, *args: Any, file: Path, force: bool, **options: Any) -> None:
+    def handle(self, *args: Any, file: Path, force: bool, trust: bool, **options: Any) -> None:
         self.stdout.write(f"Verifying {file}")
         try:
-            manifest = restoring.restore(file, force=force)
+            manifest = restoring.restore(file, force=force, trust=trust)
         except (BackupRefused, Busy, Unavailable) as refusal:
             raise CommandError(f"{file}: {refusal}") from refusal
         self.stdout.write(said(manifest))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tarfile
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,8 @@ def test_a_home_is_as_it_was_after_a_restore(kind: str, tmp_path: Path) -> None:
         second.mkdir()
         manage(second, "migrate", "-v0", **new)
 
-        restored = manage(second, "restore", str(backup), **new)
+        signed = new | {"EVERLEARN_SECRET_KEY": (first / "secret_key").read_text()}
+        restored = manage(second, "restore", str(backup), **signed)
 
         assert restored.returncode == 0, restored.stderr
         assert ask(second, ASKED, **new) == was
@@ -43,6 +46,7 @@ def test_a_home_is_as_it_was_after_a_restore(kind: str, tmp_path: Path) -> None:
         assert _files(second / "storage") == _files(first / "storage")
         assert _files(second, "*opened-*") == _files(second, "*replaced") == []
 
+        # From now on the key is in this home.
         refused = manage(second, "restore", str(backup), **new)
         assert (refused.returncode, "not_empty" in refused.stderr) == (1, True)
         ask(second, "from models_app.models import *; Prediction.objects.all().delete()", **new)
@@ -72,10 +76,10 @@ def test_a_bucket_holds_what_the_backup_held_and_can_be_backed_up(
         s3 = s3_server.client(server)
         for name in ("here/bundles/old", "elsewhere"):
             s3.put_object(Bucket=s3_server.BUCKET, Key=name, Body=b"")
-        refused = manage(tmp_path, "restore", str(backup), **environ)
+        refused = manage(tmp_path, "restore", str(backup), "--trust", **environ)
         assert "the storage holds bundles/old" in refused.stderr
 
-        restored = manage(tmp_path, "restore", str(backup), "--force", **environ)
+        restored = manage(tmp_path, "restore", str(backup), "--force", "--trust", **environ)
         assert restored.returncode == 0, restored.stderr
         made = manage(tmp_path, "backup", str(again), **environ)
         assert made.returncode == 0, made.stderr
@@ -112,7 +116,7 @@ def test_nothing_starts_on_half_a_restore_and_another_completes_it(
     (tmp_path / UNFINISHED_RESTORE).touch()
 
     started = manage(tmp_path, "up")
-    restored = manage(tmp_path, "restore", str(backup))
+    restored = manage(tmp_path, "restore", str(backup), "--trust")
 
     assert started.returncode == 1
     assert "run manage.py restore again" in started.stderr
@@ -124,10 +128,10 @@ def test_nothing_starts_on_half_a_restore_and_another_completes_it(
 
 def test_who_was_forgotten_after_the_backup_stays_forgotten(backup: Path, tmp_path: Path) -> None:
     """V3."""
-    assert manage(tmp_path, "restore", str(backup)).returncode == 0
+    assert manage(tmp_path, "restore", str(backup), "--trust").returncode == 0
     assert manage(tmp_path, "forget", "--subject", "s3").returncode == 0
 
-    restored = manage(tmp_path, "restore", str(backup), "--force")
+    restored = manage(tmp_path, "restore", str(backup), "--force", "--trust")
 
     assert restored.returncode == 0, restored.stderr
     asked = manage(tmp_path, "export_subject", "--subject", "s3")
@@ -135,9 +139,90 @@ def test_who_was_forgotten_after_the_backup_stays_forgotten(backup: Path, tmp_pa
     assert manage(tmp_path, "export_subject", "--subject", "s4").returncode == 0
 
 
+QUEUED = """
+from django_q.models import OrmQ, Schedule
+OrmQ.objects.create(key="default", payload="planted")
+Schedule.objects.create(func="os.system", args="'touch planted'")
+"""
+QUEUE = """
+from django_q.models import OrmQ, Schedule, Task
+print(OrmQ.objects.count(), Schedule.objects.count(), Task.objects.count())
+"""
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup by another installation, with messages for the queue that it planted."""
+    home = tmp_path_factory.mktemp("foreign")
+    fill(home)
+    ask(home, QUEUED)
+    assert manage(home, "backup", str(home / "backup")).returncode == 0
+    return home / "backup"
+
+
+def test_a_backup_of_another_installation_is_refused_and_touches_nothing(
+    foreign: Path, tmp_path: Path
+) -> None:
+    fill(tmp_path)
+    before = ask(tmp_path, ASKED), (tmp_path / "secret_key").read_text()
+
+    refused = manage(tmp_path, "restore", str(foreign), "--force")
+    looked_at = manage(tmp_path, "backup", "--verify", str(foreign))
+
+    assert refused.returncode == 1
+    assert "signature_unknown" in refused.stderr
+    assert "--trust" in refused.stderr
+    assert (ask(tmp_path, ASKED), (tmp_path / "secret_key").read_text()) == before
+    assert looked_at.returncode == 0
+    assert "needs --trust" in looked_at.stderr
+
+
+def test_a_trusted_foreign_backup_brings_neither_its_queue_nor_its_key(
+    foreign: Path, tmp_path: Path
+) -> None:
+    assert manage(tmp_path, "migrate", "-v0").returncode == 0
+    own = (tmp_path / "secret_key").read_text()
+
+    restored = manage(tmp_path, "restore", str(foreign), "--trust")
+
+    assert restored.returncode == 0, restored.stderr
+    assert ask(tmp_path, QUEUE).strip() == "0 0 0"
+    keys = {own, (foreign.parent / "secret_key").read_text(), (tmp_path / "secret_key").read_text()}
+    assert len(keys) == 3
+    assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("part", ["manifest.json", "signature", "secret_key"])
+def test_a_backup_that_was_changed_after_it_was_signed_is_refused(
+    backup: Path, tmp_path: Path, part: str
+) -> None:
+    changed = tmp_path / "changed"
+    rewrite(backup, changed, part)
+    key = {"EVERLEARN_SECRET_KEY": (backup.parent / "secret_key").read_text()}
+
+    refused = manage(tmp_path / "home", "restore", str(changed), **key)
+
+    assert refused.returncode == 1
+    assert "signature_unknown" in refused.stderr or "member_damaged" in refused.stderr
+    assert not (tmp_path / "home" / "storage").exists()
+
+
+def rewrite(backup: Path, target: Path, part: str) -> None:
+    """A copy of a backup with one file of it changed."""
+    with tarfile.open(backup) as old, tarfile.open(target, "w:gz") as new:
+        for member in old:
+            opened = old.extractfile(member)
+            assert opened
+            content = opened.read()
+            if member.name == part:
+                content = content[:-2] + b" " + content[-2:]
+            member.size = len(content)
+            new.addfile(member, BytesIO(content))
+
+
 def test_a_backup_of_another_kind_of_database_is_refused(backup: Path, tmp_path: Path) -> None:
     with databases.fresh("postgres") as url:
-        refused = manage(tmp_path, "restore", str(backup), **url)
+        refused = manage(tmp_path, "restore", str(backup), "--trust", **url)
 
     assert refused.returncode == 1
     assert "other_database: it is of sqlite" in refused.stderr
