@@ -13,13 +13,16 @@ RUN python -m venv /opt/venv /opt/uv \
  && /opt/uv/bin/pip install --quiet --require-hashes -r uv.txt \
  && /opt/uv/bin/uv pip install --quiet --require-hashes --compile-bytecode --no-cache \
         --python /opt/venv/bin/python -c requirements.lock -r pyproject.toml \
+ && /opt/uv/bin/uv pip uninstall --quiet --python /opt/venv/bin/python pip setuptools \
  && for name in numpy pandas pyarrow scipy sklearn; do \
         find /opt/venv/lib/python3.*/site-packages/"$name" -type d -name tests -prune -exec rm -r {} +; \
     done
 
 FROM python:3.11-slim-bookworm
 ARG CODE_REVISION=""
-RUN useradd --uid 10001 --home-dir /var/lib/everlearn --create-home everlearn
+# Nothing here installs anything, and the tools that the base image brings age.
+RUN python -m pip uninstall --quiet --yes setuptools wheel pip \
+ && useradd --uid 10001 --home-dir /var/lib/everlearn --create-home everlearn
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 COPY . .

@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 CONTAINER ?= docker
 IMAGE ?= everlearn:local
 
-.PHONY: up demo bench test drills soak chromium lint check image smoke push deploy retrain \
+.PHONY: up demo bench test drills soak chromium lint audit check image smoke push deploy retrain \
 	retrain-report lock clean
 .DELETE_ON_ERROR:
 
@@ -55,7 +55,11 @@ lint: $(READY)
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	$(BIN)/hadolint Dockerfile
 
-check: lint
+# Known vulnerabilities of the locked dependencies; says so where no service answers.
+audit: $(READY)
+	@$(BIN)/python .ci/audit.py
+
+check: lint audit
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory drills
 
@@ -94,7 +98,8 @@ clean:
 	rm -rf $(VENV) build .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # Installed anew only when the lock is newer than the last installation. uv, itself from the
-# lock, takes a third of pip's time; pip is for mirrors that only pip has been told of.
+# lock, takes a third of pip's time; pip is for mirrors that only pip has been told of. The pip
+# that venv brings is replaced by the locked one, and its setuptools, which nothing needs, goes.
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "EverLearn needs Python 3.11 or newer with venv; say which: make PYTHON=python3.12"; exit 1; }
@@ -104,4 +109,5 @@ $(READY): requirements.lock
 	@$(PIP) -r $(VENV)/uv.txt
 	@$(BIN)/uv pip install --quiet --require-hashes --compile-bytecode --python $(BIN)/python \
 		-r requirements.lock || $(PIP) -r requirements.lock
+	@$(BIN)/uv pip uninstall --quiet --python $(BIN)/python setuptools 2>/dev/null || true
 	@touch $@
