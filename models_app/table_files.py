@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from django.conf import settings
 from pyarrow.parquet import ParquetFile
 
+from models_app import csv_faults
 from models_app.addresses import SourceRefused
 
 MIB = 2**20
@@ -72,6 +73,8 @@ def parse(file: IO[bytes]) -> pd.DataFrame:
 
 def _refuse_what_is_no_table(beginning: bytes) -> None:
     """An archive may unpack to more than any disk holds; a page says that one has to log in."""
+    if kind := csv_faults.spreadsheet(beginning):
+        raise ValueError(f"it is {kind}; save it as CSV UTF-8")
     for magic, name in PACKED.items():
         if beginning.startswith(magic):
             raise SourceRefused(f"The data is a {name} file; CSV and Parquet are read as they are.")
@@ -96,7 +99,9 @@ def _bounded_memory() -> Iterator[None]:
 
 
 def _read_csv(file: IO[bytes]) -> pd.DataFrame:
-    _refuse_wide(file.read(2 * LONGEST_HEADER))
+    beginning = file.read(2 * LONGEST_HEADER)
+    _refuse_wide(beginning)
+    csv_faults.refuse_header(beginning)
     file.seek(0)
     with warnings.catch_warnings():
         # Rows with more cells than the header would otherwise lose some.
@@ -107,8 +112,12 @@ def _read_csv(file: IO[bytes]) -> pd.DataFrame:
                 file, encoding="utf-8-sig", keep_default_na=False, na_values=[""],
                 index_col=False, nrows=MOST_ROWS + 1,
             )  # fmt: skip
-        except pd.errors.ParserWarning:
-            raise ValueError("its rows have more cells than its first line") from None
+        except UnicodeDecodeError:
+            raise ValueError(csv_faults.undecodable(file)) from None
+        except (pd.errors.ParserWarning, pd.errors.ParserError) as error:
+            if "out of memory" in str(error):
+                raise
+            raise ValueError(csv_faults.uneven(file) or str(error)) from None
     _refuse_size(rows=len(frame))
     for name in frame.columns[frame.dtypes.map(pd.api.types.is_string_dtype)]:
         _refuse_cell(frame[name].astype("str").str.len().max(), name)

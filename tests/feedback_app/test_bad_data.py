@@ -53,7 +53,7 @@ CHANGED = {
     ),
 }  # fmt: skip
 BAD = {
-    "mixed encodings": (csv(leaves()) + "5,5,ölm\n".encode("latin-1"), "utf-8"),
+    "mixed encodings": (csv(leaves()) + "5,5,ölm\n".encode("latin-1"), "UTF-8"),
     "all one class": (csv(leaves().assign(kind="oak")), "oak"),
     "three rows": (csv(leaves(3)), "rows"),
     "constant features": (csv(leaves().assign(length=1.0, width=2.0)), "different rows"),
