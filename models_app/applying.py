@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -64,7 +64,7 @@ def plan(declaration: Declaration, path: Path, *, prune: bool = False) -> list[C
     Raises PlanRefused when a model's data, target, estimator or metric cannot be used.
     """
     stored = {model.name: model for model in RegisteredModel.objects.all()}
-    default = _default_of(declaration)
+    default = _default_of(declaration, stored.values())
     changes = [
         _compare(name, _wanted(name, declared, path, stored.get(name), default), stored.get(name))
         for name, declared in declaration.models.items()
@@ -97,8 +97,10 @@ def apply(changes: list[Change], *, actor: User) -> None:
         RegisteredModel.objects.update_or_create(name=change.name, defaults=values)
 
 
-def _default_of(declaration: Declaration) -> str | None:
-    if declaration.default is None and len(declaration.models) == 1:
+def _default_of(declaration: Declaration, stored: Iterable[RegisteredModel]) -> str | None:
+    """The model that the file makes the default; None leaves the default as it is."""
+    has_default = any(model.is_default for model in stored)
+    if declaration.default is None and len(declaration.models) == 1 and not has_default:
         return next(iter(declaration.models))
     return declaration.default
 

@@ -110,7 +110,8 @@ def read(path: Path) -> Declaration:
     a wrong value, a malformed model name or an undeclared default.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        # Editors on Windows begin a file with a byte order mark, which tomllib refuses.
+        text = path.read_text(encoding="utf-8-sig")
         found = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise DeclarationRefused(f"{path}: cannot be read: {error}") from None

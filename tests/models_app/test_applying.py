@@ -173,6 +173,17 @@ def test_a_server_that_is_away_does_not_stop_a_model_declared_before(
     assert plan(file) == []
 
 
+def test_a_single_model_beside_others_leaves_the_default_as_it_is(file: Path) -> None:
+    apply(file)
+    apply(file, '[models.trees]\ndata = "leaves.csv"\ntarget = "kind"\n')
+    assert RegisteredModel.objects.get(is_default=True).name == "leaves"
+
+    apply(file)
+    apply(file, DECLARED.replace('default = "leaves"', ""))
+
+    assert RegisteredModel.objects.get(is_default=True).name == "leaves"
+
+
 def test_a_single_model_is_the_default_without_saying_so(file: Path) -> None:
     apply(file, DECLARED.replace('default = "leaves"', ""))
 

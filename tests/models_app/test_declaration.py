@@ -28,6 +28,13 @@ def test_a_model_needs_only_data_and_target(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "models.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + MINIMAL.encode())
+
+    assert list(declaration.read(path).models) == ["leaves"]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
