@@ -25,7 +25,7 @@ from models_app.following import Served
 from models_app.learning.answers import Answers
 from models_app.learning.explanation import contributions
 from models_app.learning.kinds import Columns
-from models_app.learning.schema import InvalidInstances, Problem, Schema
+from models_app.learning.schema import MAX_PROBLEMS, InvalidInstances, Problem, Schema
 from models_app.models import Prediction, new_id
 from models_app.refusals import (
     InvalidInput,
@@ -41,6 +41,15 @@ MAX_INSTANCES = 1000
 TRACED = 10
 # Each feature of each instance to explain is replaced by each of a bundle's background rows.
 MAX_EXPLAINED_ROWS = 20_000
+
+# A version that fails on numbers below it is broken; beyond, its float32 may overflow.
+ABSURD = 1e15
+
+_SUBJECT_NEEDS_KEY = Problem(
+    "subject",
+    "subject_needs_key",
+    "A subject can be named with an API key only; leave it out, or send a key.",
+)
 
 JsonObject = dict[str, Any]
 Keep = Callable[[list[JsonObject]], None]
@@ -147,13 +156,15 @@ def _answer(
         raise NotReady(
             f"Nothing serves '{served.name}' yet: no version was promoted, or none loads."
         )
+    if subject and client is None:
+        raise InvalidInput([_SUBJECT_NEEDS_KEY])
     _refuse_too_many(instances)
     bundle, schema = served.bundle, served.bundle.schema
     schema.check(instances)
     checked: Sequence[JsonObject] = instances  # type: ignore[assignment]
     columns = schema.columns(checked)
     answers = bundle.answer(columns, within=settings.EVERLEARN_PREDICT_TIMEOUT)
-    _refuse_unusable(served, answers)
+    _refuse_unusable(served, answers, checked)
     predictions = _predictions(answers)
     _warn(schema, checked, predictions)
     if explain:
@@ -213,10 +224,25 @@ def _warn(
             ]
 
 
-def _refuse_unusable(served: Served, answers: Answers) -> None:
+def _refuse_unusable(served: Served, answers: Answers, instances: Sequence[JsonObject]) -> None:
     numbers = answers.values if answers.probabilities is None else answers.probabilities
-    if numbers.dtype != object and not np.isfinite(numbers).all():
+    if numbers.dtype == object or (finite := np.isfinite(numbers)).all():
+        return
+    usable = finite if finite.ndim == 1 else finite.all(axis=1)
+    absurd = [_absurd_number(index, instances[index]) for index in np.flatnonzero(~usable).tolist()]
+    if None in absurd:
         raise ModelFailed(f"{served.name} v{served.number} answered with NaN or infinity.")
+    raise InvalidInput([one for one in absurd[:MAX_PROBLEMS] if one])
+
+
+def _absurd_number(index: int, instance: JsonObject) -> Problem | None:
+    """The largest number of an instance, if it is what a version cannot compute with."""
+    numbers = {name: abs(one) for name, one in instance.items() if type(one) in (int, float)}
+    name = max(numbers, key=numbers.__getitem__, default="")
+    if numbers.get(name, 0) < ABSURD:
+        return None
+    detail = "The model cannot compute with a number of this size."
+    return Problem(f"instances.{index}.{name}", "not_finite", detail)
 
 
 def _predictions(answers: Answers) -> list[JsonObject]:

@@ -15,15 +15,19 @@ Columns = dict[str, NDArray[Any]]
 Fault = tuple[str, str]
 
 KINDS: tuple[str, ...] = get_args(Kind)
-LONGEST_CATEGORY = 10_000
+# Of a category or a text, in characters.
+LONGEST_TEXT = 10_000
+# The largest number that a feature or an answer may be, below zero as well. What serves computes
+# in float32, which ends at 3.4e38; scaling and weighing a value must not lead beyond that.
+LARGEST = 1e30
 DATE_PARTS = ("year", "month", "day", "weekday", "hour", "days")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _NO_DATE = (float("nan"),) * len(DATE_PARTS)
-_TOO_LONG: Fault = ("value_too_long", f"At most {LONGEST_CATEGORY} characters are allowed.")
-# What serves computes in float32, where anything larger would become infinite.
-_LARGEST = float(np.finfo(np.float32).max)
+_TOO_LONG: Fault = ("value_too_long", f"At most {LONGEST_TEXT} characters are allowed.")
+# A category is a name, which no computation makes larger; as an integer it has 38 digits at most.
+_LARGEST_CATEGORY = 10**38
 # As scikit-learn's character n-grams do before they look; ONNX does not, so both get it done.
 _RUN_OF_WHITE_SPACE = re.compile(r"\s\s+")
 
@@ -83,24 +87,26 @@ def _date_parts(value: str | None) -> tuple[float, ...]:
 def _number_fault(value: object) -> Fault | None:
     if type(value) is float or type(value) is int:
         # NaN compares as false.
-        if -_LARGEST <= value <= _LARGEST:
+        if -LARGEST <= value <= LARGEST:
             return None
-        return "not_finite", "A finite number between -3.4e38 and 3.4e38 is expected."
+        return "not_finite", "A finite number between -1e30 and 1e30 is expected."
     return _wrong_type("A number", value)
 
 
 def _category_fault(value: object) -> Fault | None:
     if isinstance(value, str):
-        return _TOO_LONG if len(value) > LONGEST_CATEGORY else None
+        return _TOO_LONG if len(value) > LONGEST_TEXT else None
     if isinstance(value, bool):
         return None
-    if isinstance(value, int) and abs(value) <= _LARGEST:
+    if isinstance(value, int) and abs(value) < _LARGEST_CATEGORY:
         return None
     return _wrong_type("A string, an integer or a boolean", value)
 
 
 def _text_fault(value: object) -> Fault | None:
-    return None if isinstance(value, str) else _wrong_type("A string", value)
+    if isinstance(value, str):
+        return _TOO_LONG if len(value) > LONGEST_TEXT else None
+    return _wrong_type("A string", value)
 
 
 def _boolean_fault(value: object) -> Fault | None:

@@ -54,14 +54,14 @@ handler404, handler500 = real_urls.handler404, real_urls.handler500
 
 
 @pytest.mark.django_db
-def test_a_request_is_one_line_with_its_ids_and_nothing_that_was_sent(client, written):
+def test_a_request_is_one_line_with_its_ids_and_nothing_that_was_sent(client, key, written):
     make_champion(make_model())
 
     answer = client.post(
         f"/api/models/leaves/predict/?token={CANARY}",
         {"instances": [LONG], "subject": "ada@example.org"},
         content_type="application/json",
-        headers={"X-Request-ID": "trace-8", "Authorization": ""},
+        headers={"X-Request-ID": "trace-8", "Authorization": f"Bearer {key('predict')}"},
     )
 
     (line,) = [one for one in written() if one["logger"] == "everlearn.access"]

@@ -23,7 +23,7 @@ def errors(response: Any) -> list[tuple[str, str | None]]:
 def test_a_public_model_answers_anybody(api: APIClient) -> None:
     make_champion()
 
-    response = api.post(URL, {"instances": [SHORT, LONG], "subject": "leaf-7"})
+    response = api.post(URL, {"instances": [SHORT, LONG]})
 
     assert response.status_code == 200
     body = response.json()
@@ -34,7 +34,24 @@ def test_a_public_model_answers_anybody(api: APIClient) -> None:
     }
     assert [prediction["value"] for prediction in body["predictions"]] == ["elm", "oak"]
     logged = Prediction.objects.get(pk=body["predictions"][1]["id"])
-    assert (logged.value, logged.subject, logged.client) == ("oak", "leaf-7", None)
+    assert (logged.value, logged.subject, logged.client) == ("oak", "", None)
+
+
+@pytest.mark.parametrize("url", [URL, "/predict"])
+def test_a_person_is_named_with_a_key_only(
+    api: APIClient, client_with: ClientWith, url: str
+) -> None:
+    """S19: else anybody could write into what is exported and forgotten of that person."""
+    make_champion()
+    body = {"instances": [SHORT], "subject": "ada"}
+
+    refused = api.post(url, body)
+
+    assert (refused.status_code, errors(refused)) == (400, [("subject_needs_key", "subject")])
+    assert not Prediction.objects.exists()
+    assert api.post(url, {**body, "subject": ""}).status_code == 200
+    assert client_with("predict").post(url, body).status_code == 200
+    assert Prediction.objects.get(subject="ada").client
 
 
 def test_a_private_model_answers_only_keys_that_may_predict(
@@ -99,6 +116,23 @@ def test_an_unknown_feature_is_answered_with_the_nearest_valid_name(api: APIClie
     response = api.post(URL, {"instances": [{**SHORT, "widht": 1}]})
 
     assert "width" in response.json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("number", [1.1e30, -3e38, 3.4e38, 1e39, 1e300])
+def test_a_number_that_no_version_can_compute_with_is_named(api: APIClient, number: float) -> None:
+    make_champion()
+
+    response = api.post(URL, {"instances": [SHORT, {**SHORT, "length": number}]})
+
+    assert response.status_code == 400
+    assert errors(response) == [("not_finite", "instances.1.length")]
+
+
+@pytest.mark.parametrize("number", [1e30, -1e30, 1e-320, 0.0])
+def test_any_other_number_is_answered(api: APIClient, number: float) -> None:
+    make_champion()
+
+    assert api.post(URL, {"instances": [{**SHORT, "length": number}]}).status_code == 200
 
 
 @pytest.mark.parametrize(
