@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +13,8 @@ from django.conf import settings
 from models_app.refusals import TooOften
 
 WINDOW = 60  # seconds
+
+_NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def address_of(meta: Mapping[str, Any]) -> str:
@@ -31,11 +33,22 @@ def address_of(meta: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
-    """What is counted as one: an IPv6 subscriber has a whole /64 to take addresses from."""
+    """What is counted as one: an IPv6 subscriber has a whole /64 to take addresses from.
+
+    An address that stands for an IPv4 one (mapped, 6to4, Teredo, NAT64) counts as that one, since
+    each of these gives its holder many networks, or puts many holders into one network.
+    """
     if ":" not in address or not _is_address(address):
         return address
     whole = IPv6Address(address.partition("%")[0])
-    return str(whole.ipv4_mapped or IPv6Address(int(whole) >> 64 << 64))
+    return str(_embedded(whole) or IPv6Address(int(whole) >> 64 << 64))
+
+
+def _embedded(address: IPv6Address) -> IPv4Address | None:
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
 
 
 def _is_address(text: str) -> bool:
