@@ -62,7 +62,10 @@ def _feedback() -> Metric:
     gauge = GaugeMetricFamily(
         "everlearn_feedback", "Words of feedback.", labels=["model", "status"]
     )
-    words = Feedback.objects.values_list("registered_model__name", "status")
+    # A count too would tell whether a word that was just said contradicts a golden row.
+    words = Feedback.objects.with_shown_status(reviewer=False).values_list(  # type: ignore[misc]
+        "registered_model__name", "shown_status"
+    )
     for model, status, count in words.annotate(Count("pk")).order_by():
         gauge.add_metric([model, status], count)
     return gauge

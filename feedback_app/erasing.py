@@ -140,9 +140,13 @@ def _clear_feedback(predictions: list[Any], pending: dict[str, list[Any]]) -> in
         if word.status != Feedback.Status.SUPERSEDED:
             word.status = Feedback.Status.REJECTED
         word.features, word.value, word.comment, word.accepted_at = {}, "", "", None
+        word.public_status, word.reason_details = "", None
         # An address may be the person's own; one word a source may stand.
         word.source, word.reasons = f"forgotten:{word.pk}", [FORGOTTEN]
-    fields = ["status", "features", "value", "comment", "accepted_at", "source", "reasons"]
+    fields = [
+        "status", "public_status", "features", "value", "comment", "accepted_at", "source",
+        "reasons", "reason_details",
+    ]  # fmt: skip
     Feedback.objects.bulk_update(words, fields, batch_size=CHANGED_AT_ONCE)
     FeedbackReview.objects.filter(feedback__in=words).update(reason="")
     RememberedAnswer.objects.filter(feedback__in=words).delete()

@@ -13,7 +13,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
 from feedback_app.erasing import predictions_of, refuse_unless_allowed
-from feedback_app.models import Feedback
+from feedback_app.models import GOLDEN_ROW, Feedback
 from models_app.models import Prediction
 from models_app.refusals import NotFound
 
@@ -68,8 +68,9 @@ def _row(prediction: Prediction, words: list[Feedback]) -> dict[str, Any]:
                 "at": word.at,
                 "value": word.value,
                 "comment": word.comment,
-                "status": word.status,
-                "reasons": word.reasons,
+                # As the person would see it: which rows are golden is not about the person.
+                "status": word.status_for(reviewer=False),
+                "reasons": [reason for reason in word.reasons if reason != GOLDEN_ROW],
                 "source": word.source,
                 "snapshots": [snapshot.digest for snapshot in word.snapshots.all()],
             }

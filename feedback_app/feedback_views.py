@@ -99,8 +99,13 @@ class FeedbackView(generics.ListAPIView[Feedback]):
         found = Feedback.objects.select_related("registered_model").filter(
             Q() if user.has_perm("feedback_app.view_feedback") else Q(given_by_id=user.pk)
         )
-        names = {"model": "registered_model__name", "status": "status", "since": "at__gte"}
+        found = found.with_shown_status(reviewer=reviewing.may_review(user))
+        names = {"model": "registered_model__name", "status": "shown_status", "since": "at__gte"}
         return found.filter(**{names[name]: value for name, value in asked.validated_data.items()})
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        reviewer = reviewing.may_review(self.request.user)
+        return {**super().get_serializer_context(), "reviewer": reviewer}
 
     @extend_schema(parameters=[FeedbackFilter])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -130,7 +135,7 @@ def take_feedback(request: Request, *, default_model: str = "") -> Response:
     if key is None:
         answer = _record(request.data, speaker, default_model)
     else:
-        attempt = Attempt.of(key, client=speaker.source, route=request.path, body=request.data)
+        attempt = Attempt.of(key, client=speaker.client, route=request.path, body=request.data)
         answer = idempotency.answer_once(
             attempt, lambda: _record(request.data, speaker, default_model)
         )
@@ -150,7 +155,8 @@ def _record(body: object, speaker: intake.Speaker, default_model: str) -> Answer
         if speaker.user is None and word.prediction is None:
             raise NotAuthenticated from None
         raise
-    return Answer(201, FeedbackSerializer(feedback).data, feedback)
+    shown = FeedbackSerializer(feedback, context={"reviewer": speaker.trusted})
+    return Answer(201, shown.data, feedback)
 
 
 class ReviewView(APIView):
@@ -168,7 +174,7 @@ class ReviewView(APIView):
         if feedback is None:
             raise NotFound("There is no such feedback.")
         stands = reviewing.review(feedback, actor=request.user, **asked.validated_data)
-        return Response(FeedbackSerializer(stands).data)
+        return Response(FeedbackSerializer(stands, context={"reviewer": True}).data)
 
 
 class FeedbackLinkView(APIView):

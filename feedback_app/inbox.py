@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -17,7 +17,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from feedback_app import reviewing
-from feedback_app.models import Feedback
+from feedback_app.models import GOLDEN_ROW, Feedback
 from feedback_app.reviewing import Decision
 from models_app import reports
 from models_app.admin_forms import ReasonForm
@@ -25,6 +25,8 @@ from models_app.decisions import StaffHttpRequest, ask, say
 from models_app.models import RegisteredModel
 from models_app.read_only import ReadOnlyAdmin
 from models_app.refusals import Refused
+
+Status = Feedback.Status
 
 MOST_AT_ONCE = 500
 FEEDBACK_TONES = {
@@ -44,7 +46,20 @@ class InboxFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Feedback]) -> QuerySet[Feedback]:
         if self.value() != "waiting":
             return queryset
-        return queryset.filter(status__in=(Feedback.Status.PENDING, Feedback.Status.QUARANTINED))
+        return queryset.filter(shown_status__in=(Status.PENDING, Status.QUARANTINED))  # type: ignore[misc]
+
+
+class StatusFilter(admin.SimpleListFilter):
+    """By the status that the one who looks may see."""
+
+    title = "status"
+    parameter_name = "status__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(value), str(label)) for value, label in Status.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Feedback]) -> QuerySet[Feedback]:
+        return queryset.filter(shown_status=self.value()) if self.value() else queryset  # type: ignore[misc]
 
 
 class CorrectionForm(ReasonForm):
@@ -61,7 +76,7 @@ class FeedbackAdmin(ReadOnlyAdmin):
     """What people say the right answers were; a value changes only by another word."""
 
     list_display = ("id", "registered_model", "said", "state", "why", "source", "at")
-    list_filter = (InboxFilter, "registered_model", "status")
+    list_filter = (InboxFilter, "registered_model", StatusFilter)
     list_select_related = ("registered_model",)
     search_fields = ("=id", "=prediction__id", "source", "comment")
     fields = (
@@ -73,16 +88,21 @@ class FeedbackAdmin(ReadOnlyAdmin):
     actions_detail = ("accept", "reject")
 
     def has_review_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return request.user.has_perm("feedback_app.review_feedback")
+        return reviewing.may_review(request.user)
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[object]:
         standing = Feedback.objects.exclude(status=Feedback.Status.SUPERSEDED)
         found = standing.filter(pk=object_id).exists()
         return super().get_actions_detail(request, object_id) if found else []
 
-    @display(description="Status", ordering="status", label=FEEDBACK_TONES)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
+        reviewer = self.has_review_permission(request)
+        found = Feedback.objects.with_shown_status(reviewer=reviewer)
+        return found.annotate(by_reviewer=Value(reviewer)).order_by(*self.get_ordering(request))
+
+    @display(description="Status", ordering="shown_status", label=FEEDBACK_TONES)
     def state(self, feedback: Feedback) -> str:
-        return feedback.status
+        return str(feedback.shown_status)  # type: ignore[attr-defined]
 
     @display(description="Right answer")
     def said(self, feedback: Feedback) -> str:
@@ -90,7 +110,14 @@ class FeedbackAdmin(ReadOnlyAdmin):
 
     @display(description="Reasons")
     def why(self, feedback: Feedback) -> str:
-        return ", ".join(feedback.reasons)
+        # Staff who only look see the quarantine, but not which rows judge the versions.
+        hidden = () if feedback.by_reviewer else (GOLDEN_ROW,)  # type: ignore[attr-defined]
+        details = feedback.reason_details or {}
+        return ", ".join(
+            f"{reason} ({', '.join(details[reason])})" if reason in details else reason
+            for reason in feedback.reasons
+            if reason not in hidden
+        )
 
     @display(description="The model had answered")
     def answered(self, feedback: Feedback) -> str:

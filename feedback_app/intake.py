@@ -16,11 +16,11 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.utils import timezone
 
-from feedback_app import screening
+from feedback_app import screening, sources
 from feedback_app.durability import flushed
 from feedback_app.links import Link
 from feedback_app.models import Feedback
-from models_app.learning.kinds import category_text
+from models_app.learning.kinds import LARGEST, category_text
 from models_app.learning.schema import MAX_PROBLEMS, Problem
 from models_app.models import Prediction, RegisteredModel
 from models_app.refusals import Conflict, Gone, InvalidInput, NotFound, Refused, TooMuch
@@ -31,7 +31,6 @@ Outcome = Feedback | Refused | PermissionDenied
 MAX_WORDS = 10_000
 LONGEST_CLASS = 255
 CLASS_LENGTHS = range(1, LONGEST_CLASS + 1)
-LARGEST = 1.7e308
 STORED_AT_ONCE = 500
 
 
@@ -48,18 +47,39 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Who says it: a user, the holder of a link, or a passer-by known by address only."""
+    """Who says it: a user, the holder of a link, or a passer-by known by address only.
+
+    link_source: what a word by the link counts by.
+    """
 
     user: User | None
     address: str = ""
     link: Link | None = None
+    link_source: str = ""
+
+    @classmethod
+    def by(cls, link: Link) -> Speaker:
+        """The holder of a link."""
+        return cls(None, link=link, link_source=link.source)
 
     @property
     def source(self) -> str:
         """What feedback counts by: one standing word each on a prediction."""
         if self.link:
-            return self.link.source
-        return f"user:{self.user.username}" if self.user else f"address:{self.address}"
+            return self.link_source
+        if self.user:
+            return sources.of_account(self.user.username)
+        return sources.of_address(self.address)
+
+    @property
+    def client(self) -> str:
+        """Whose requests are told apart: an address, not a network, which may be many people's."""
+        return self.source if self.user else f"{sources.NETWORK}{self.address}"
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether no account stands for it, be it that of the one who made a link."""
+        return self.user is None and self.link is None
 
     @property
     def trusted(self) -> bool:
@@ -115,7 +135,7 @@ def record_many(words: Sequence[Word], *, speaker: Speaker) -> list[Outcome]:
     known = Known.to(words, speaker)
     outcomes = [_draft_or_refusal(word, known, speaker) for word in words]
     drafts = [outcome for outcome in outcomes if isinstance(outcome, Feedback)]
-    screening.screen(drafts, trusted=speaker.trusted)
+    screening.screen(drafts, trusted=speaker.trusted, anonymous=speaker.anonymous)
     _store(drafts, speaker)
     return outcomes
 
@@ -148,6 +168,7 @@ def _draft(word: Word, known: Known, speaker: Speaker) -> Feedback:
         value=answer_as_stored(model, word.value),
         comment=word.comment,
         source=speaker.source,
+        link=speaker.link.id if speaker.link else "",
         given_by=speaker.user,
     )
 
@@ -209,9 +230,12 @@ def _not_allowed(speaker: Speaker, absent: str, attr: str) -> NotFound | Permiss
 def answer_as_stored(model: RegisteredModel, value: object) -> str | float:
     """The answer as it is stored: a class as text, or a number. Raises InvalidInput."""
     if model.task == RegisteredModel.Task.REGRESSION:
-        if type(value) in (int, float) and -LARGEST <= value <= LARGEST:  # type: ignore[operator]
+        if type(value) not in (int, float):
+            raise _invalid("value", "invalid_type", "A number is expected.")
+        # What is beyond it no version can compute with, whoever says so.
+        if -LARGEST <= value <= LARGEST:  # type: ignore[operator]
             return float(value)  # type: ignore[arg-type]
-        raise _invalid("value", "invalid_type", "A finite number is expected.")
+        raise _invalid("value", "not_finite", "A finite number between -1e30 and 1e30 is expected.")
     if isinstance(value, str | int) and len(text := category_text(value)) in CLASS_LENGTHS:
         return text
     raise _invalid(
@@ -243,9 +267,9 @@ def _store(drafts: Iterable[Feedback], speaker: Speaker) -> None:
     with flushed():
         about = [draft.prediction_id for draft in drafts if draft.prediction_id]
         hold_predictions(about)
-        said = Feedback.objects.filter(prediction__in=about, source=speaker.source)
-        if speaker.link and said.exists():
+        if speaker.link and speaker.link.used:
             raise Conflict("A link is good for one word.", code="already_recorded")
+        said = Feedback.objects.filter(prediction__in=about, source=speaker.source)
         earlier = list(said.exclude(status=Feedback.Status.SUPERSEDED))
         standing = {word.prediction_id: word for word in earlier}
         for draft in drafts:
@@ -253,11 +277,12 @@ def _store(drafts: Iterable[Feedback], speaker: Speaker) -> None:
                 continue
             if before := standing.get(draft.prediction_id):
                 before.status, before.superseded_by = Feedback.Status.SUPERSEDED, draft
+                before.public_status = ""
             standing[draft.prediction_id] = draft
         for draft in drafts:
             if draft.status == Feedback.Status.ACCEPTED:
                 draft.accepted_at = timezone.now()
         # First the old words give way: only one of a source may stand at any moment.
         superseded = [word for word in earlier if word.status == Feedback.Status.SUPERSEDED]
-        Feedback.objects.bulk_update(superseded, ["status", "superseded_by"])
+        Feedback.objects.bulk_update(superseded, ["status", "public_status", "superseded_by"])
         Feedback.objects.bulk_create(drafts, batch_size=STORED_AT_ONCE)

@@ -12,7 +12,6 @@ from django.views.decorators.http import require_http_methods
 
 from feedback_app import intake
 from feedback_app.links import BadLink, Link
-from feedback_app.models import Feedback
 from feedback_app.pages import WordForm, thanks_for
 from models_app import pages, reports
 from models_app.models import Prediction
@@ -55,7 +54,7 @@ def _answer(request: HttpRequest, text: str) -> HttpResponse:
     prediction = known.filter(pk=link.prediction, registered_model__retired_at=None).first()
     if prediction is None or prediction.forgotten_at is not None:
         return _over(request, GONE, 410)
-    if Feedback.objects.filter(prediction=prediction, source=link.source).exists():
+    if link.used:
         return _over(request, USED, 410)
     if request.method != "POST":
         return _show(request, prediction)
@@ -69,8 +68,9 @@ def _take(request: HttpRequest, link: Link, prediction: Prediction) -> HttpRespo
     word = intake.Word(
         value=form.said(prediction), prediction=prediction.pk, comment=form.cleaned_data["comment"]
     )
+    speaker = intake.Speaker.by(link)
     try:
-        feedback = intake.record(word, speaker=intake.Speaker(None, link=link))
+        feedback = intake.record(word, speaker=speaker)
     except (NotFound, Gone):
         return _over(request, GONE, 410)
     except Conflict:
@@ -80,7 +80,7 @@ def _take(request: HttpRequest, link: Link, prediction: Prediction) -> HttpRespo
     except Refused as refusal:
         form.add_error("value", refusal.detail)
         return _show(request, prediction, word_form=form)
-    return _show(request, prediction, thanks=thanks_for(feedback))
+    return _show(request, prediction, thanks=thanks_for(feedback, speaker))
 
 
 def _show(

@@ -1,7 +1,7 @@
 """Links that let somebody without an account say, once, whether a prediction was right.
 
-A link is its own proof: what it is good for, and until when, is in it and signed, with a key
-that signs nothing else. So none has to be stored, and a changed one tells nothing.
+A link is its own proof: what it is good for, until when, and who made it is in it and signed, with
+a key that signs nothing else. So none has to be stored, and a changed one tells nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
+from feedback_app import sources
+from feedback_app.models import Feedback
 from models_app.learning.schema import Problem
 from models_app.models import Prediction
 from models_app.refusals import Conflict, Gone, InvalidInput, NotFound
@@ -35,7 +37,11 @@ class BadLink(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Lets its holder say one word about one prediction."""
+    """Lets its holder say one word about one prediction.
+
+    id: the maker's user id, a colon and a random text; without a maker in older links. In one
+    text, so that the release before reads it too.
+    """
 
     prediction: UUID
     id: str
@@ -61,8 +67,24 @@ class Link:
 
     @property
     def source(self) -> str:
-        """What its word counts by."""
-        return f"link:{self.id}"
+        """What its word counts by: its maker, so that many links are one source.
+
+        A link that does not name its maker counts to the client of the prediction.
+        """
+        maker, colon, _ = self.id.rpartition(":")
+        if colon:
+            users = User.objects.filter(pk=int(maker))
+        else:
+            asked = Prediction.objects.filter(pk=self.prediction)
+            users = User.objects.filter(pk__in=asked.values("client_id"))
+        username = users.values_list("username", flat=True).first()
+        return sources.of_account(username) if username else sources.of_link(self.id)
+
+    @property
+    def used(self) -> bool:
+        """Whether its word was said."""
+        before = Q(link=self.id) | Q(source=sources.of_link(self.id))
+        return Feedback.objects.filter(before, prediction=self.prediction).exists()
 
     @property
     def expired(self) -> bool:
@@ -92,4 +114,5 @@ def make_link(prediction_id: UUID, *, actor: User, expires_in: timedelta = WEEK)
         raise Conflict(detail, code="preview")
     expires_at = (timezone.now() + expires_in).replace(microsecond=0)
     # A second is the least it can be good for, whatever was cut off.
-    return Link(prediction.pk, secrets.token_urlsafe(9), expires_at + SHORTEST)
+    link_id = f"{actor.pk}:{secrets.token_urlsafe(9)}"
+    return Link(prediction.pk, link_id, expires_at + SHORTEST)

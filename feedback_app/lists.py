@@ -37,10 +37,14 @@ def record_list(
         raise TooMuch(f"{len(items)} items were sent, {MAX_WORDS} are allowed at a time.")
     parsed = [_word_or_errors(item, default_model) for item in items]
     words = [word for word in parsed if isinstance(word, Word)]
-    outcomes = iter(intake.record_many(words, speaker=speaker))
+    reviewer, outcomes = speaker.trusted, iter(intake.record_many(words, speaker=speaker))
     return [
         {"index": index}
-        | (_result(next(outcomes)) if isinstance(word, Word) else {"code": 400, "errors": word})
+        | (
+            _result(next(outcomes), reviewer)
+            if isinstance(word, Word)
+            else {"code": 400, "errors": word}
+        )
         for index, word in enumerate(parsed)
     ]
 
@@ -55,9 +59,10 @@ def _word_or_errors(item: object, default_model: str) -> Word | list[JsonObject]
         ]
 
 
-def _result(outcome: Outcome) -> JsonObject:
+def _result(outcome: Outcome, reviewer: bool) -> JsonObject:
     if isinstance(outcome, Feedback):
-        return {"code": 201, "id": outcome.pk, "status": outcome.status}
+        status = outcome.status_for(reviewer=reviewer)
+        return {"code": 201, "id": outcome.pk, "status": status}
     return {"code": _status(outcome), "errors": _errors(outcome)}
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
-from django.db.models.functions import Coalesce
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce, NullIf
 from django.utils import timezone
 
 # Django looks for an app's models here.
@@ -32,6 +33,22 @@ FORGOTTEN = "forgotten"
 AWAY = Q(handed_over_at__isnull=False, version__isnull=True)
 
 
+# The reason of feedback that contradicts a golden row.
+GOLDEN_ROW = "golden_row"
+# Why feedback waits, as far as the one who gave it may know.
+PUBLIC_REASONS = ("new_class", "review_all")
+
+
+class FeedbackQuerySet(models.QuerySet["Feedback"]):
+    """Feedback, as those who may review it see it, or as all others do."""
+
+    def with_shown_status(self, *, reviewer: bool) -> Self:
+        """Each row with `shown_status`, which `Feedback.status_for` tells of one row."""
+        public = NullIf("public_status", Value(""))
+        shown = F("status") if reviewer else Coalesce(public, "status")
+        return self.annotate(shown_status=shown)
+
+
 class Feedback(models.Model):
     """What somebody says the right answer was. Values change by superseding, never in place."""
 
@@ -53,8 +70,26 @@ class Feedback(models.Model):
     value = models.JSONField(help_text="The right answer: a class as text, or a number.")
     status = models.CharField(max_length=16, choices=Status)
     reasons = models.JSONField(default=list, blank=True)
+    reason_details = models.JSONField(
+        null=True, blank=True, help_text="What a reason is about: names of features by reason."
+    )
+    public_status = models.CharField(
+        max_length=16,
+        blank=True,
+        db_default="",
+        choices=Status,
+        help_text="What those see who may not review, where the status would tell a golden row.",
+    )
+    is_golden = models.BooleanField(
+        db_default=False, help_text="It is about a golden row, so no version trains on it."
+    )
     comment = models.CharField(max_length=2000, blank=True)
-    source = models.CharField(max_length=255, help_text="A key, a user or an address.")
+    source = models.CharField(
+        max_length=255, help_text="An account, also for the links that it made, or a network."
+    )
+    link = models.CharField(
+        max_length=64, blank=True, db_default="", help_text="The link that it came by, used by it."
+    )
     given_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
@@ -66,6 +101,8 @@ class Feedback(models.Model):
     accepted_at = models.DateTimeField(
         null=True, blank=True, help_text="Since when it may train: then, or when a person said so."
     )
+
+    objects = FeedbackQuerySet.as_manager()
 
     class Meta:
         ordering = ("-id",)
@@ -86,6 +123,15 @@ class Feedback(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    def status_for(self, *, reviewer: bool) -> str:
+        """The status as those see it who may review feedback, or as all others do."""
+        return self.status if reviewer else self.public_status or self.status
+
+    def reasons_for(self, *, reviewer: bool) -> list[str]:
+        """Why it waits or waited, as far as those who may review it, or all others, may know."""
+        reasons: list[str] = self.reasons
+        return reasons if reviewer else [one for one in reasons if one in PUBLIC_REASONS]
 
 
 class FeedbackReview(models.Model):

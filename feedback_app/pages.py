@@ -45,9 +45,10 @@ class WordForm(forms.Form):
             return value
 
 
-def thanks_for(feedback: Feedback) -> str:
-    """What becomes of a word, for whoever said it."""
-    return LEARNT if feedback.status == Feedback.Status.ACCEPTED else LOOKED_AT
+def thanks_for(feedback: Feedback, speaker: intake.Speaker) -> str:
+    """What becomes of a word, as far as its speaker may know."""
+    status = feedback.status_for(reviewer=speaker.trusted)
+    return LEARNT if status == Feedback.Status.ACCEPTED else LOOKED_AT
 
 
 @require_POST
@@ -67,7 +68,7 @@ def give_feedback(request: HttpRequest, served: Served, bundle: Bundle) -> HttpR
         except Refused as refusal:
             form.add_error("value", refusal.detail)
         else:
-            return _show(request, served, bundle, prediction, thanks=thanks_for(feedback))
+            return _show(request, served, bundle, prediction, thanks=thanks_for(feedback, speaker))
     return _show(request, served, bundle, prediction, word_form=form)
 
 

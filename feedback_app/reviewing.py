@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
@@ -19,6 +19,11 @@ Decision = Literal["accept", "reject"]
 Status = Feedback.Status
 
 ENDS_AS = {"accept": Status.ACCEPTED, "reject": Status.REJECTED}
+
+
+def may_review(user: User | AnonymousUser) -> bool:
+    """Whether a user may review feedback, and so see why it waits."""
+    return user.has_perm("feedback_app.review_feedback")
 
 
 def review(
@@ -46,7 +51,7 @@ def review_many(
     value: object = None,
 ) -> list[Feedback]:
     """`review` each of them, or none: one refusal leaves all as they were."""
-    if not actor.has_perm("feedback_app.review_feedback"):
+    if not may_review(actor):
         raise PermissionDenied("Reviewing feedback needs review_feedback.")
     if value is not None and decision != "accept":
         detail = "A corrected value goes with accept; what is rejected has none."
@@ -66,6 +71,9 @@ def _review(
         detail = f"{word} no longer counts: a later word took its place."
         raise Conflict(detail, code="feedback_superseded")
     said = word.value if value is None else answer_as_stored(word.registered_model, value)
+    if decision == "accept":
+        # An earlier release stored numbers that no version can compute with.
+        answer_as_stored(word.registered_model, said)
     if said == word.value and before == ENDS_AS[decision]:
         return word
     stands = _decide(word, decision) if said == word.value else _correct(word, said)
@@ -98,11 +106,12 @@ def _correct(word: Feedback, said: str | float) -> Feedback:
         status=Status.ACCEPTED,
         comment=word.comment,
         source=word.source,
+        is_golden=word.is_golden,
         given_by_id=word.given_by_id,
         accepted_at=timezone.now(),
     )
-    word.status, word.superseded_by = Status.SUPERSEDED, corrected
+    word.status, word.superseded_by, word.public_status = Status.SUPERSEDED, corrected, ""
     # The old word first: only one of a source may stand at any moment.
-    word.save(update_fields=["status", "superseded_by"])
+    word.save(update_fields=["status", "superseded_by", "public_status"])
     corrected.save(force_insert=True)
     return corrected

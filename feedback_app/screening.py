@@ -3,44 +3,135 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
 from feedback_app import golden
-from feedback_app.models import Feedback
+from feedback_app.models import GOLDEN_ROW, Feedback
 from models_app import serving
+from models_app.learning import bounds
 from models_app.learning.rows import digest_instance
-from models_app.models import RegisteredModel
+from models_app.models import RegisteredModel, TrainingSnapshot
 from models_app.refusals import Refused
 
 CONFIDENT = 0.95
+# How often its typical error a number may lie beside what was predicted.
+RESIDUAL_ERRORS = 6.0
+# Whatever the error is, so far beside it may lie: a part of the width that the target may have.
+RESIDUAL_FLOOR = 0.003
+# In regression, while nothing at all is known of the base data.
+WITHOUT_BOUNDS = {"kind": "number", "low": -1e15, "high": 1e15}
+OUTSIDE = "outside_training_range"
+RMSE = "neg_root_mean_squared_error"
 
 Status = Feedback.Status
-Opinion = tuple[str, float]
 
 
-def screen(drafts: Sequence[Feedback], *, trusted: bool) -> None:
+class Opinion(NamedTuple):
+    """What was answered, and with which probability where the model tells any."""
+
+    answer: Any
+    probability: float | None = None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the feedback of one model is held against; looked up once for many words."""
+
+    model: RegisteredModel
+
+    @property
+    def review(self) -> str:
+        return str(self.model.feedback.get("review", "suspicious"))
+
+    @property
+    def anonymous_waits(self) -> bool:
+        """Whether a person looks at feedback without an account: nobody else looks at a version."""
+        return self.model.promotion.get("mode") == "auto" and self.review != "none"
+
+    @cached_property
+    def golden(self) -> Mapping[str, Any]:
+        """The right answers to the golden rows, by digest."""
+        return golden.read(self.model.golden_digest).answers
+
+    @cached_property
+    def bounds(self) -> dict[str, Any]:
+        """The bounds of the newest base data; before any were kept, those of the golden rows."""
+        kept = TrainingSnapshot.objects.filter(registered_model=self.model, bounds__isnull=False)
+        found = kept.order_by("-pk").values_list("bounds", flat=True).first()
+        if found is not None:
+            return dict(found)
+        if self.model.task != RegisteredModel.Task.REGRESSION:
+            return {}
+        numbers = [one for one in self.golden.values() if isinstance(one, int | float)]
+        return {bounds.TARGET: bounds.number_bound(numbers) if numbers else WITHOUT_BOUNDS}
+
+    @cached_property
+    def largest_residual(self) -> float | None:
+        """How far a number may lie beside what was predicted; None when no error is known."""
+        champion = self.model.champion
+        if champion is None or (error := champion.metrics.get(RMSE)) is None:
+            return None
+        target = self.bounds.get(bounds.TARGET)
+        width = 0.0
+        if target is not None and target is not WITHOUT_BOUNDS:
+            width = target["high"] - target["low"]
+        return max(RESIDUAL_ERRORS * abs(float(error)), RESIDUAL_FLOOR * width)
+
+
+def screen(drafts: Sequence[Feedback], *, trusted: bool, anonymous: bool = False) -> None:
     """Set status and reasons of feedback that is not stored yet, as the models' policies say.
 
-    trusted: the source could accept feedback itself, so nothing that it says is suspicious.
+    trusted: the source could accept feedback itself, so only values outside of the bounds wait
+    for a decision; where no review is wanted at all, only those far outside. anonymous: no account
+    stands for it.
     """
     opinions = {} if trusted else _opinions(drafts)
+    policies: dict[int, Policy] = {}
     for draft in drafts:
-        reasons = [] if trusted else _suspicions(draft, opinions.get(draft.pk))
-        draft.status, draft.reasons = _outcome(draft, reasons)
+        model = draft.registered_model
+        policy = policies.setdefault(model.pk, Policy(model))
+        _decide(draft, policy, opinions.get(draft.pk), anonymous=anonymous)
+        _note_golden(draft, policy, trusted=trusted)
 
 
-def _outcome(draft: Feedback, suspicions: list[str]) -> tuple[Feedback.Status, list[str]]:
-    review = draft.registered_model.feedback.get("review", "suspicious")
+def _decide(draft: Feedback, policy: Policy, opinion: Opinion | None, *, anonymous: bool) -> None:
+    """The outcome that any row would have, golden or not."""
+    reasons = [] if opinion is None else _disagreement(draft, opinion, policy)
+    far = policy.review == "none"
+    if outside := bounds.outside(policy.bounds, draft.features, draft.value, far=far):
+        reasons.append(OUTSIDE)
+        draft.reason_details = {OUTSIDE: outside}
     if _is_new_class(draft):
-        return Status.PENDING, ["new_class", *suspicions]
-    if review == "all":
-        return Status.PENDING, ["review_all", *suspicions]
-    if review == "suspicious" and suspicions:
-        return Status.QUARANTINED, suspicions
-    return Status.ACCEPTED, []
+        draft.status, draft.reasons = Status.PENDING, ["new_class", *reasons]
+    elif policy.review == "all":
+        draft.status, draft.reasons = Status.PENDING, ["review_all", *reasons]
+    elif anonymous and policy.anonymous_waits:
+        draft.status, draft.reasons = Status.PENDING, ["anonymous", *reasons]
+    elif outside or (reasons and policy.review == "suspicious"):
+        draft.status, draft.reasons = Status.QUARANTINED, reasons
+    else:
+        draft.status, draft.reasons = Status.ACCEPTED, []
+
+
+def _note_golden(draft: Feedback, policy: Policy, *, trusted: bool) -> None:
+    """Quarantine what contradicts a golden row, unseen by those who may not review.
+
+    A status of its own would tell anybody which rows are golden, and what their answers are.
+    """
+    digest = digest_instance(draft.features)
+    draft.is_golden = digest in policy.golden
+    if trusted or not draft.is_golden or policy.golden[digest] == draft.value:
+        return
+    if draft.status != Status.ACCEPTED:
+        draft.reasons = [*draft.reasons, GOLDEN_ROW]
+    elif policy.review == "suspicious":
+        draft.public_status = draft.status
+        draft.status, draft.reasons = Status.QUARANTINED, [GOLDEN_ROW]
 
 
 def _is_new_class(draft: Feedback) -> bool:
@@ -48,14 +139,13 @@ def _is_new_class(draft: Feedback) -> bool:
     return champion is not None and bool(champion.classes) and draft.value not in champion.classes
 
 
-def _suspicions(draft: Feedback, opinion: Opinion | None) -> list[str]:
-    reasons = []
-    if opinion and opinion[0] != draft.value and opinion[1] >= CONFIDENT:
-        reasons.append("confident_disagreement")
-    known = golden.read(draft.registered_model.golden_digest).answers
-    if known and known.get(digest_instance(draft.features), draft.value) != draft.value:
-        reasons.append("golden_row")
-    return reasons
+def _disagreement(draft: Feedback, opinion: Opinion, policy: Policy) -> list[str]:
+    if draft.registered_model.task == RegisteredModel.Task.REGRESSION:
+        most = policy.largest_residual
+        beside = most is not None and abs(draft.value - opinion.answer) > most
+        return ["large_residual"] if beside else []
+    confident = opinion.probability is not None and opinion.probability >= CONFIDENT
+    return ["confident_disagreement"] if confident and opinion.answer != draft.value else []
 
 
 def _opinions(drafts: Iterable[Feedback]) -> dict[Any, Opinion]:
@@ -65,9 +155,9 @@ def _opinions(drafts: Iterable[Feedback]) -> dict[Any, Opinion]:
     for draft in drafts:
         if draft.prediction is None:
             unasked[draft.registered_model].append(draft)
-        elif draft.prediction.probabilities:
-            answer = draft.prediction.value
-            opinions[draft.pk] = answer, draft.prediction.probabilities[answer]
+        else:
+            answer, probabilities = draft.prediction.value, draft.prediction.probabilities
+            opinions[draft.pk] = Opinion(answer, (probabilities or {}).get(answer))
     for model, words in unasked.items():
         opinions |= _ask(model, words)
     return opinions
@@ -91,11 +181,11 @@ def _ask(model: RegisteredModel, words: list[Feedback]) -> dict[Any, Opinion]:
         answers = bundle.answer(columns, within=settings.EVERLEARN_PREDICT_TIMEOUT)
     except Refused:
         return {}
+    values = answers.values.tolist()
     if answers.probabilities is None:
-        return {}
+        return {word.pk: Opinion(value) for word, value in zip(fitting, values, strict=True)}
+    surest = answers.probabilities.max(axis=1).tolist()
     return {
-        word.pk: (str(value), float(probabilities.max()))
-        for word, value, probabilities in zip(
-            fitting, answers.values, answers.probabilities, strict=True
-        )
+        word.pk: Opinion(str(value), probability)
+        for word, value, probability in zip(fitting, values, surest, strict=True)
     }

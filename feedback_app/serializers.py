@@ -25,14 +25,31 @@ class FeedbackRequest(StrictSerializer):
 
 
 class FeedbackSerializer(serializers.ModelSerializer[Feedback]):
+    """A word of feedback, as its reader may see it.
+
+    The context tells `reviewer`, whether the reader may review feedback; else it is shown as to
+    one who may not, since a status and a reason may tell which rows judge the versions.
+    """
+
     model = serializers.CharField(source="registered_model.name")
+    reason_details = serializers.DictField(
+        read_only=True, help_text="For reviewers: which values a reason is about."
+    )
 
     class Meta:
         model = Feedback
         fields = (
-            "id", "status", "reasons", "prediction", "model", "features", "value", "comment",
-            "superseded_by", "at",
+            "id", "status", "reasons", "reason_details", "prediction", "model", "features",
+            "value", "comment", "superseded_by", "at",
         )  # fmt: skip
+
+    def to_representation(self, feedback: Feedback) -> dict[str, Any]:
+        reviewer = bool(self.context.get("reviewer"))
+        return super().to_representation(feedback) | {
+            "status": feedback.status_for(reviewer=reviewer),
+            "reasons": feedback.reasons_for(reviewer=reviewer),
+            "reason_details": (reviewer and feedback.reason_details) or {},
+        }
 
 
 class ReviewRequest(StrictSerializer):

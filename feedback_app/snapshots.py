@@ -30,6 +30,7 @@ from feedback_app.training_rows import (
     rows_of,
     table_of,
 )
+from models_app.learning.bounds import bounds_of, is_bearable
 from models_app.learning.rows import digest_instance, holdout_newest
 from models_app.learning.tables import WEIGHT
 from models_app.models import ModelVersion, RegisteredModel, TrainingSnapshot
@@ -82,7 +83,8 @@ def freeze(
     chosen = golden_tables.to_choose(model, base_rows)
     if chosen:
         golden_tables.choose(model, chosen)
-    return _store(model, _rows(model, base_rows, golden_tables.digests(model, chosen), up_to))
+    rows = _rows(model, base_rows, golden_tables.digests(model, chosen), up_to)
+    return _with_bounds(_store(model, rows), base_rows)
 
 
 def next_training(
@@ -221,6 +223,7 @@ def _feedback_rows(model: RegisteredModel, up_to: datetime) -> list[Row]:
         word
         for word in accepted.only("pk", "source", "features", "value")
         if next(schema.problems(word.features, "features"), None) is None
+        and is_bearable(word.value)
     ]
     share = model.feedback.get("max_share_per_source", MAX_SHARE_PER_SOURCE)
     weight = model.feedback.get("weight", 1.0)
@@ -231,6 +234,15 @@ def _feedback_rows(model: RegisteredModel, up_to: datetime) -> list[Row]:
         ids = [*(earlier.feedback if earlier else ()), word.pk]
         rows[digest, word.value] = Row(word.features, word.value, digest, weight, ids)
     return list(rows.values())
+
+
+def _with_bounds(snapshot: TrainingSnapshot, base_rows: Sequence[Row]) -> TrainingSnapshot:
+    """The snapshot with the bounds of feedback, which its base data alone sets."""
+    model = snapshot.registered_model
+    numbers = [row.target for row in base_rows if isinstance(row.target, int | float)]
+    snapshot.bounds = bounds_of(model.schema, [row.instance for row in base_rows], numbers)
+    snapshot.save(update_fields=["bounds"])
+    return snapshot
 
 
 def _held_out_digests(model: RegisteredModel, judged: Sequence[Row]) -> frozenset[str]:

@@ -73,9 +73,12 @@ def observed(registered_model: RegisteredModel) -> Observed:
 
 
 def feedback_since_last_snapshot(registered_model: RegisteredModel) -> int:
-    """Feedback accepted after the newest snapshot's rows were chosen, whenever it was said."""
+    """Feedback accepted after the newest snapshot's rows were chosen, whenever it was said.
+
+    Without what is about golden rows, on which no version trains.
+    """
     accepted = Feedback.objects.filter(
-        registered_model=registered_model, status=Feedback.Status.ACCEPTED
+        registered_model=registered_model, status=Feedback.Status.ACCEPTED, is_golden=False
     )
     newest = _newest_with_snapshot(registered_model)
     # A run takes feedback up to its start; a snapshot that came out as before keeps its age.

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import generics
@@ -12,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from feedback_app import handing_over, retraining
+from feedback_app import handing_over, retraining, reviewing
 from feedback_app.models import Feedback, RetrainingRun
 from feedback_app.serializers import (
     LoggedPredictionSerializer,
@@ -158,21 +159,38 @@ class PredictionView(APIView):
             raise NotFound("There is no such prediction.")
         if prediction.forgotten_at is not None:
             raise Gone("What that prediction was about has been forgotten.")
-        return Response(LoggedPredictionSerializer(_with_lineage(prediction)).data)
+        reviewer = reviewing.may_review(request.user)
+        told = _with_lineage(prediction, reviewer=reviewer)
+        return Response(LoggedPredictionSerializer(told, context={"reviewer": reviewer}).data)
 
 
-def _with_lineage(prediction: Prediction) -> dict[str, Any]:
+def _with_lineage(prediction: Prediction, *, reviewer: bool) -> dict[str, Any]:
     words = Feedback.objects.filter(prediction=prediction).select_related("registered_model")
-    snapshots = Feedback.snapshots.through.objects.filter(feedback__in=words)
+    lineage = Feedback.snapshots.through.objects.filter(feedback__in=words)
+    snapshots = Q(pk__in=lineage.values("trainingsnapshot_id"))
+    if not reviewer:
+        snapshots |= _as_of_any_row(words)
     names = ("id", "generation", "at", "input", "value", "probabilities", "subject")
     return {name: getattr(prediction, name) for name in names} | {
         "registered_model": prediction.registered_model,
         "version": prediction.version,
         "feedback": words,
-        "snapshots": TrainingSnapshot.objects.filter(
-            pk__in=snapshots.values("trainingsnapshot_id")
-        ),
+        "snapshots": TrainingSnapshot.objects.filter(snapshots),
     }
+
+
+def _as_of_any_row(words: Iterable[Feedback]) -> Q:
+    """The snapshots that words about golden rows would be in, if the rows were any others.
+
+    That a word is in none of them would tell that its row is golden.
+    """
+    judged_only = Q(trigger=Trigger.EXTERNAL, handed_over_at=None)
+    since = Q(pk__in=())
+    for word in words:
+        if word.is_golden and word.status_for(reviewer=False) == Feedback.Status.ACCEPTED:
+            since |= Q(registered_model=word.registered_model_id, started_at__gt=word.at)
+    runs = RetrainingRun.objects.exclude(judged_only).exclude(snapshot=None).filter(since)
+    return Q(pk__in=runs.values("snapshot"))
 
 
 def _checked(kind: type[Serializer[Any]], given: object) -> dict[str, Any]:

@@ -107,6 +107,9 @@ class TrainingSnapshot(models.Model):
     rows = models.PositiveIntegerField()
     feedback_rows = models.PositiveIntegerField()
     redacted_at = models.DateTimeField(null=True, help_text="Rows of forgotten people are gone.")
+    bounds = models.JSONField(
+        null=True, help_text="How far from the base data feedback may lie; see learning.bounds."
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -90,6 +90,17 @@ def test_it_tells_what_serves_and_what_waits(api: APIClient) -> None:
     assert after["everlearn_ready", ()] == 1
 
 
+def test_its_counts_do_not_tell_what_contradicts_a_golden_row(api: APIClient) -> None:
+    model = make_champion().registered_model
+    make_feedback(model, status="quarantined", public_status="accepted", reasons=["golden_row"])
+    make_feedback(model)
+
+    after = told(api)
+
+    assert after["everlearn_feedback", labels(model="leaves", status="accepted")] == 2
+    assert ("everlearn_feedback", labels(model="leaves", status="quarantined")) not in after
+
+
 def _in_processes(home: Path, *sources: str) -> str:
     """What the last of some processes prints, each of which shares the counts."""
     environ = os.environ | {metric_files.VARIABLE: str(home / "metrics")}

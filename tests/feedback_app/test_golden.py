@@ -157,7 +157,8 @@ def test_feedback_neither_joins_the_golden_rows_nor_contradicts_them(
 
     said = intake.record(word, speaker=Speaker(None, "192.0.2.1"))
 
-    assert (said.status, said.reasons) == (Feedback.Status.QUARANTINED, ["golden_row"])
+    assert said.status == Feedback.Status.QUARANTINED
+    assert "golden_row" in said.reasons
     Feedback.objects.update(status="accepted", accepted_at=timezone.now())
     assert judged(freeze(model))[digest_instance(NEW)] == "oak"
     assert digest_instance(NEW) not in trained(freeze(model))

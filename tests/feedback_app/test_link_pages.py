@@ -77,7 +77,7 @@ def test_opening_it_writes_nothing_however_often(browser: Client, prediction: Pr
         ({"value": "elm", "comment": "I saw it"}, "elm", "quarantined", LOOKED_AT),
     ],
 )
-def test_a_word_without_an_account_is_stored_with_the_link_as_its_source(
+def test_a_word_without_an_account_counts_to_the_client_that_was_answered(
     browser: Client, prediction: Prediction, sent: Any, value: str, status: str, thanks: str
 ) -> None:
     page = browser.post(path_of(link_to(prediction)), sent)
@@ -86,7 +86,7 @@ def test_a_word_without_an_account_is_stored_with_the_link_as_its_source(
     assert thanks in page.text
     word = Feedback.objects.get()
     assert (word.value, word.status, word.prediction) == (value, status, prediction)
-    assert (word.source, word.given_by) == ("link:one", None)
+    assert (word.source, word.link, word.given_by) == ("user:ada", "one", None)
     assert word.comment == sent.get("comment", "")
 
 
@@ -104,14 +104,18 @@ def test_a_used_link_says_that_the_answer_is_recorded(
     assert [word.value for word in Feedback.objects.all()] == ["oak"]
 
 
-def test_another_link_for_the_same_prediction_is_another_source(
+def test_a_word_by_another_link_for_the_same_prediction_takes_the_place_of_the_first(
     browser: Client, prediction: Prediction
 ) -> None:
-    for link_id in ("one", "two"):
-        link = link_to(prediction, link_id=link_id)
-        assert browser.post(path_of(link), {"right": "yes"}).status_code == 200
+    """Both count to the one who made the links; each link stays used."""
+    paths = [path_of(link_to(prediction, link_id=link_id)) for link_id in ("one", "two")]
+    for path, said in zip(paths, ("oak", "elm"), strict=True):
+        assert browser.post(path, {"value": said}).status_code == 200
 
-    assert {word.source for word in Feedback.objects.all()} == {"link:one", "link:two"}
+    second, first = Feedback.objects.all()
+    assert (first.status, first.superseded_by) == ("superseded", second)
+    assert (first.source, second.source, second.value) == ("user:ada", "user:ada", "elm")
+    assert [browser.post(path, {"value": "elm"}).status_code for path in paths] == [410, 410]
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
