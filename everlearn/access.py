@@ -76,6 +76,8 @@ ACTIONS: dict[str, Action] = {
     "override": Action(("models_app.override_gate",)),
     # change gates, schedules and what feedback counts; declare models
     "policies": Action(("models_app.change_registeredmodel",)),
+    # have bundles trusted that were made elsewhere; change the key that signs them
+    "signing": Action(("models_app.sign_bundle",)),
     # make and revoke API keys
     "keys": Action(
         ("everlearn.view_apikey", "everlearn.add_apikey", "everlearn.change_apikey"),

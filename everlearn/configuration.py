@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import os
 import secrets
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network
@@ -18,6 +17,7 @@ from typing import Any
 from environ import Env
 
 from everlearn import setting_values as values
+from models_app import signing_keys
 
 BASE_DIR = values.BASE_DIR
 PREFIX = "EVERLEARN_"
@@ -61,6 +61,24 @@ class Configuration:
     )
     secret_key: str = _setting(
         "EVERLEARN_SECRET_KEY", str, "", "Signs sessions. Made once in EVERLEARN_HOME by default."
+    )
+    bundle_key: str = _setting(
+        "EVERLEARN_BUNDLE_KEY",
+        values.bundle_key,
+        "",
+        "Signs what may serve; trainers elsewhere need it. Made once in EVERLEARN_HOME by default.",
+    )
+    bundle_key_fallbacks: tuple[str, ...] = _setting(
+        "EVERLEARN_BUNDLE_KEY_FALLBACKS",
+        values.bundle_keys,
+        "",
+        "Older keys that are accepted while manage.py rotate_bundle_key signs anew, by commas.",
+    )
+    artifact_roots: tuple[str, ...] = _setting(
+        "EVERLEARN_ARTIFACT_ROOTS",
+        values.artifact_roots,
+        "",
+        "Where else MLflow keeps files that may be fetched: s3://BUCKET/PREFIX, by commas.",
     )
     allowed_hosts: tuple[str, ...] = _setting(
         "EVERLEARN_ALLOWED_HOSTS",
@@ -214,6 +232,7 @@ def read(environ: Mapping[str, str] = os.environ, dotenv: Path | None = None) ->
     parsed = {setting.name: _value(setting, given) for setting in settings_table()}
     configuration = Configuration(**parsed)
     _refuse_half_a_backend(configuration)
+    _refuse_malformed_key_file(configuration)
     return configuration
 
 
@@ -256,6 +275,19 @@ def _refuse_half_a_backend(configuration: Configuration) -> None:
             raise ConfigurationError(f"{name} is needed by EVERLEARN_TRAINING_BACKEND=github")
 
 
+def _refuse_malformed_key_file(configuration: Configuration) -> None:
+    path = configuration.home / signing_keys.FILE
+    if configuration.bundle_key or not path.exists():
+        return
+    try:
+        signing_keys.read(path)
+    except (ValueError, OSError) as error:
+        raise ConfigurationError(
+            f"{path} holds no usable bundle key: {error}; restore the file from a backup, or set "
+            "EVERLEARN_BUNDLE_KEY"
+        ) from error
+
+
 def is_weak(key: str) -> bool:
     """Whether a secret key is one that could be guessed, as Django's own check has it."""
     return len(key) < 50 or len(set(key)) < 5 or key.startswith("django-insecure-")
@@ -272,16 +304,12 @@ def secret_key(configuration: Configuration) -> str:
         return configuration.secret_key
     path = configuration.home / "secret_key"
     if not path.exists():
-        _write_once(path, new_secret_key())
+        signing_keys.write_once(path, new_secret_key())
     return path.read_text().strip()
 
 
-def _write_once(path: Path, text: str) -> None:
-    # Several processes start at once: link() makes exactly one of them win, with a whole file.
-    with tempfile.NamedTemporaryFile("w", dir=path.parent) as mine:  # made with mode 0600
-        mine.write(text)
-        mine.flush()
-        try:
-            os.link(mine.name, path)
-        except FileExistsError:
-            return
+def make_bundle_key(configuration: Configuration) -> None:
+    """Make the file of the key that signs bundles, unless there is one or the setting has it."""
+    path = configuration.home / signing_keys.FILE
+    if not configuration.bundle_key and not path.exists():
+        signing_keys.write_once(path, signing_keys.new_key() + "\n")

@@ -28,7 +28,7 @@ from everlearn.models import ApiKey
 from feedback_app import dispatching
 from feedback_app.models import Erasure, SourceLook
 from feedback_app.secrecy import without_secrets
-from models_app import bundles, registry
+from models_app import bundles, registry, signing
 from models_app.models import ModelVersion, RegisteredModel, RegistrySync
 from models_app.refusals import BundleRefused
 
@@ -167,7 +167,9 @@ def _damage(version: ModelVersion) -> Finding | None:
     try:
         bundles.stored_files(version.bundle_digest)
     except BundleRefused as refusal:
-        remedy = "restore the file from a backup, or roll back"
+        unsigned = refusal.code == signing.CODE
+        sign = "manage.py sign_bundle MODEL VERSION --reason …, or roll back"
+        remedy = sign if unsigned else "restore the file from a backup, or roll back"
         return Finding("storage", State.BROKEN, f"{version}: {refusal.code}: {refusal}", remedy)
     return None
 
@@ -186,6 +188,7 @@ def _disk() -> Iterator[Finding]:
 
 def _keys() -> Iterator[Finding]:
     yield _secret_key()
+    yield _bundle_key()
     now = timezone.now()
     held = ApiKey.objects.filter(revoked=False)
     ended = held.filter(expiry_date__lt=now).count()
@@ -197,6 +200,20 @@ def _keys() -> Iterator[Finding]:
         yield Finding("keys", State.WARNING, f"{said}, {soon} expire within 14 days", remedy)
     else:
         yield Finding("keys", State.OK, said)
+
+
+def _bundle_key() -> Finding:
+    if settings.EVERLEARN_BUNDLE_KEY:
+        said, path = "bundles are signed with EVERLEARN_BUNDLE_KEY", None
+    else:
+        path = signing.key_file()
+        said = f"bundles are signed with the key in {path}"
+    if len(signing.keys()) > 1:
+        remedy = "manage.py rotate_bundle_key, then unset EVERLEARN_BUNDLE_KEY_FALLBACKS"
+        return Finding("keys", State.WARNING, f"{said}, and older keys are accepted", remedy)
+    if path is not None and path.stat().st_mode & 0o077:
+        return Finding("keys", State.WARNING, f"others may read {path}", f"chmod 600 {path}")
+    return Finding("keys", State.OK, said)
 
 
 def _secret_key() -> Finding:

@@ -104,6 +104,8 @@ COMMANDS: dict[str, str] = {
     "training_data": "retrain",
     "apply": "policies",
     "pin": "policies",
+    "sign_bundle": "signing",
+    "rotate_bundle_key": "signing",
     "create_api_key": "keys",
     "revoke_api_key": "keys",
     "forget": "privacy",
@@ -111,7 +113,7 @@ COMMANDS: dict[str, str] = {
     **dict.fromkeys(
         ("up", "sync", "doctor", "cluster", "worker", "run_training", "count_rows"), ANYBODY
     ),
-    **dict.fromkeys(("backup", "restore", "retrain_report"), ANYBODY),
+    **dict.fromkeys(("backup", "restore", "retrain_report", "verify_version"), ANYBODY),
 }
 
 

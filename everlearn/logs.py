@@ -119,7 +119,7 @@ def _escape(control: re.Match[str]) -> str:
 
 def secrets_of(given: Configuration) -> tuple[str, ...]:
     """The secrets among the settings: they may stand in no log, whatever an error says."""
-    secrets = []
+    secrets = list(given.bundle_key_fallbacks)
     for name, value in vars(given).items():
         if not isinstance(value, str):
             continue

@@ -58,6 +58,16 @@ def _secret_key(given: Configuration) -> Iterator[Unsafe]:
         yield Unsafe("EVERLEARN_SECRET_KEY", "is short or a default, easy to guess", remedy)
 
 
+def _bundle_key(given: Configuration) -> Iterator[Unsafe]:
+    if given.storage and not given.bundle_key:
+        why = "is not set, and each host that shares EVERLEARN_STORAGE makes its own"
+        remedy = "set 32 random characters or more, the same on every host and trainer"
+        yield Unsafe("EVERLEARN_BUNDLE_KEY", why, remedy)
+    elif given.bundle_key and given.bundle_key == given.secret_key:
+        why = "is the secret key, which trainers must not have"
+        yield Unsafe("EVERLEARN_BUNDLE_KEY", why, "set another one")
+
+
 def _allowed_hosts(given: Configuration) -> Iterator[Unsafe]:
     if any("*" in host for host in given.allowed_hosts):
         remedy = "name the hosts, as example.org,localhost"
@@ -117,6 +127,7 @@ def _mlflow_version(_: Configuration) -> Iterator[Unsafe]:
 SETTING_RULES: tuple[Callable[[Configuration], Iterator[Unsafe]], ...] = (
     _debug,
     _secret_key,
+    _bundle_key,
     _allowed_hosts,
     _public_url,
     _mlflow_store,

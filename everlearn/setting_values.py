@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from environ import Env
 
+from models_app import signing_keys
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -150,3 +152,22 @@ def token(text: str) -> str:
     if text and not re.fullmatch("[!-~]+", text):
         raise ValueError("it has spaces, or characters that no token has")
     return text
+
+
+def bundle_key(text: str) -> str:
+    return signing_keys.checked(text) if text else ""
+
+
+def bundle_keys(text: str) -> tuple[str, ...]:
+    return tuple(signing_keys.checked(key) for key in names(text))
+
+
+def artifact_roots(text: str) -> tuple[str, ...]:
+    roots = names(text)
+    for root in roots:
+        parts = urlsplit(root)
+        if not parts.scheme or not (parts.netloc or parts.path.strip("/")):
+            raise ValueError("not SCHEME://BUCKET/PREFIX or file:///FOLDER")
+        if "@" in parts.netloc or parts.query or parts.fragment or ".." in root:
+            raise ValueError("more than SCHEME://BUCKET/PREFIX")
+    return tuple(root.rstrip("/") for root in roots)

@@ -40,6 +40,9 @@ EVERLEARN_PUBLIC_URL = _given.public_url or f"http://localhost:{EVERLEARN_PORT}"
 EVERLEARN_CODE_REVISION = _given.code_revision
 MLFLOW_TRACKING_URI = _mlflow_uri(_given)
 EVERLEARN_STORAGE = _given.storage
+EVERLEARN_BUNDLE_KEY = _given.bundle_key  # "" means that it is in a file: see models_app.signing
+EVERLEARN_BUNDLE_KEY_FALLBACKS = _given.bundle_key_fallbacks
+EVERLEARN_ARTIFACT_ROOTS = _given.artifact_roots
 DATA_URL = _given.data_url
 HOT_RELOAD_URL = _given.hot_reload_url
 EVERLEARN_API_KEY = _given.api_key
@@ -55,6 +58,7 @@ EVERLEARN_DATA_LOOK = _given.data_look  # seconds
 
 DEBUG = _given.debug
 SECRET_KEY = _configuration.secret_key(_given)
+_configuration.make_bundle_key(_given)
 ALLOWED_HOSTS = list(_given.allowed_hosts)
 if _given.public_url:
     ALLOWED_HOSTS.append(split_domain_port(urlsplit(_given.public_url).netloc)[0])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from feedback_app.lifeline import tied
+from models_app.lifeline import tied
 
 # All must be over within ten seconds; supervisord itself allows its programs six.
 STOP_SECONDS = 8.0

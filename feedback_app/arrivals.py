@@ -16,6 +16,7 @@ from math import isfinite
 import pandas as pd
 import pyarrow
 import pyarrow.parquet
+from django.db import DatabaseError
 from django.db.models import Q, QuerySet
 
 from feedback_app import handing_over, retraining
@@ -26,7 +27,8 @@ from feedback_app.training_rows import DIGEST, ROLE
 from models_app import importing, registry
 from models_app.actors import system_user
 from models_app.models import ModelVersion, RegisteredModel, TrainingSnapshot
-from models_app.registry import RegistryRefused
+from models_app.refusals import Refused
+from models_app.registry import RegistryAway, RegistryRefused
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,13 @@ def settle() -> None:
     """Give every version that came from elsewhere its run. Raises RegistryAway."""
     for model in RegisteredModel.objects.filter(retired_at=None):
         for version in _without_a_run(model):
-            _settle(version)
+            try:
+                _settle(version)
+            except (RegistryAway, DatabaseError):
+                raise
+            except Exception:
+                # What others wrote into MLflow may be anything; the next version has its turn.
+                logger.exception("%s was not given its run", version)
 
 
 def _without_a_run(model: RegisteredModel) -> QuerySet[ModelVersion]:
@@ -57,7 +65,9 @@ def _without_a_run(model: RegisteredModel) -> QuerySet[ModelVersion]:
         # A workflow's version that cannot serve has to end its run.
         wanted |= Q(created_at__gte=awaited.handed_over_at)
     return (
-        model.versions.filter(wanted, gate__isnull=True, missing_in_registry=False)
+        model.versions.filter(
+            wanted, gate__isnull=True, missing_in_registry=False, verify_again_at__isnull=True
+        )
         .exclude(mlflow_run_id="")
         .exclude(pk__in=runs.filter(version__isnull=False).values("version"))
         .order_by("-number")[:AT_ONCE]
@@ -127,7 +137,7 @@ def _told_snapshot(version: ModelVersion, tags: Mapping[str, str]) -> TrainingSn
         if hashlib.sha256(content).hexdigest() != digest:
             raise ValueError("it is not the one that the run names")
         table = _read(content)
-    except (RegistryRefused, ValueError, pyarrow.ArrowException) as refusal:
+    except (RegistryRefused, Refused, ValueError, pyarrow.ArrowException) as refusal:
         logger.warning("%s: %s cannot be used: %s", version, LEARNT_FROM, refusal)
         return None
     return keep_learnt_from(version.registered_model, digest, table)

@@ -18,10 +18,10 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from feedback_app import lifeline, retraining, triggering
+from feedback_app import retraining, triggering
 from feedback_app.models import SourceLook
 from feedback_app.secrecy import without_secrets
-from models_app import datasets
+from models_app import datasets, lifeline
 from models_app.learning.triggers import SourceState, wants_look
 from models_app.models import RegisteredModel
 from models_app.refusals import Refused

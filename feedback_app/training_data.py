@@ -18,9 +18,10 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 
-from feedback_app import handing_over, lifeline
+from feedback_app import handing_over
 from feedback_app.models import RetrainingRun
 from feedback_app.secrecy import without_secrets
+from models_app import lifeline
 from models_app.models import RegisteredModel
 from models_app.refusals import Conflict, Unavailable
 

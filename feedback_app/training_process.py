@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from django.conf import settings
 from django.db import DatabaseError
 
-from feedback_app import lifeline, retraining
+from feedback_app import retraining
 from feedback_app.secrecy import without_secrets
+from models_app import child_process
+from models_app.child_process import Limits
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 1.0
-TAIL = 1500
-MIB = 1024 * 1024
 
 
 def supervise(run_id: int, token: int) -> None:
@@ -34,35 +31,29 @@ def supervise(run_id: int, token: int) -> None:
     supervises it dies.
     """
     with tempfile.TemporaryFile() as errors:
-        child = subprocess.Popen(
-            lifeline.tied(sys.executable, "manage.py", "run_training", str(run_id), str(token)),
-            cwd=settings.BASE_DIR,
+        child = child_process.start(
+            [sys.executable, "manage.py", "run_training", str(run_id), str(token)],
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
-            env=os.environ | _threads(),
-            start_new_session=True,
+            environ=_threads(),
         )
         try:
-            _limit_memory(child.pid)
+            _limits().put_on(child.pid)
             in_time = _wait(child, run_id, token)
         finally:
-            _end(child)
+            child_process.end(child)
         if not in_time:
             limit = settings.EVERLEARN_RUN_TIMEOUT
             retraining.fail(run_id, token, f"timeout: stopped after {limit} s")
         elif child.returncode:
-            why = f"worker_lost: {_cause(child.returncode)}{_tail(errors)}"
+            why = f"worker_lost: {child_process.cause_of(child.returncode)}{_tail(errors)}"
             retraining.retry_or_fail(run_id, token, why)
 
 
-def _limit_memory(pid: int) -> None:
-    """Bound what a process may take, from outside, so that it cannot forget to."""
+def _limits() -> Limits:
     # Data, not address space: libraries and thread stacks reserve far more than they use.
-    most = settings.EVERLEARN_RUN_MEMORY * MIB
-    if sys.platform == "linux":
-        with suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_DATA, (most, most))
+    return Limits(memory=settings.EVERLEARN_RUN_MEMORY * child_process.MIB)
 
 
 def _wait(child: subprocess.Popen[bytes], run_id: int, token: int) -> bool:
@@ -99,28 +90,13 @@ def _is_stopped(pid: int) -> bool:
     return after_name.startswith("T")
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child with all that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-
-
 def _threads() -> dict[str, str]:
     """Share the processors among the runs, instead of every run taking all of them."""
     threads = str(max(1, (os.cpu_count() or 1) // settings.EVERLEARN_CONCURRENT_RUNS))
     return dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
 
 
-def _cause(returncode: int) -> str:
-    if returncode < 0:
-        return f"killed by {signal.Signals(-returncode).name}"
-    return f"exit status {returncode}"
-
-
 def _tail(errors: IO[bytes]) -> str:
     """The last that the child said, for whoever has to find out why it died."""
-    end = errors.seek(0, os.SEEK_END)
-    errors.seek(max(0, end - TAIL))
-    text = without_secrets(errors.read().decode(errors="replace")).strip()
+    text = without_secrets(child_process.tail_of(errors))
     return f"\n{text}" if text else ""

@@ -22,7 +22,8 @@ from types import FrameType
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
-from feedback_app import heartbeat, lifeline, queueing
+from feedback_app import heartbeat, queueing
+from models_app import lifeline
 
 logger = logging.getLogger(__name__)
 

@@ -272,7 +272,7 @@ class PredictionAdmin(ReadOnlyAdmin):
 class RegistryAliasAdmin(ReadOnlyAdmin):
     """What MLflow's aliases should be, and what they were when last seen."""
 
-    list_display = ("__str__", "number", "mirrored", "held_for_review")
+    list_display = ("__str__", "number", "mirrored", "held_for_review", "held_because")
     list_filter = ("registered_model",)
     list_select_related = ("registered_model",)
 

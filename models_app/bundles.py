@@ -3,7 +3,7 @@
 A bundle is some files in Django's default storage under `bundles/<digest>/`: what answers
 (an ONNX graph or an estimator), smoke rows with the answers expected, and a manifest that
 holds the SHA-256 of each. The digest is that of the manifest, so it names every byte. Only
-files that the manifest names are ever opened.
+files that the manifest names are ever opened, and none before its signature was verified.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.utils.module_loading import import_string
 
-from models_app import atomic_storage
+from models_app import atomic_storage, signing
 from models_app.learning.answers import Answers
 from models_app.learning.kinds import Columns
 from models_app.learning.schema import Schema
@@ -32,7 +32,10 @@ from models_app.refusals import BundleRefused
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
+ROOM = "bundles"
 MANIFEST = "manifest.json"
+# Beside the manifest and never part of the digest, as keys change and bundles do not.
+SIGNATURE = "manifest.sig"
 SMOKE = "smoke.json"
 # Where MLflow keeps a bundle, within the folder of the version.
 FOLDER = "everlearn"
@@ -74,19 +77,20 @@ class Bundle:
 
 
 def write(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> str:
-    """Store a bundle and return its digest; storing the same one again changes nothing."""
+    """Store and sign a bundle and return its digest; storing the same one again changes nothing."""
     hashes = {name: _sha256(content) for name, content in files.items()}
     complete = {"format": FORMAT, **manifest, "files": hashes}
     content = json.dumps(complete, sort_keys=True, ensure_ascii=False).encode()
     digest = _sha256(content)
     # The manifest comes last: a bundle without one is an upload that somebody interrupted.
-    for name, part in {**files, MANIFEST: content}.items():
+    for name, part in {**files, SIGNATURE: signing.sign(digest), MANIFEST: content}.items():
         atomic_storage.store(_stored(digest, name), part)
     return digest
 
 
 def load(digest: str) -> Bundle:
     """Fetch, verify and open a bundle. Raises BundleRefused, its code saying what is wrong."""
+    _refuse_unsigned(digest)
     content = _fetch(digest, MANIFEST, digest)
     try:
         manifest = json.loads(content)
@@ -110,6 +114,7 @@ def stored_files(digest: str) -> dict[str, bytes]:
 
     Raises BundleRefused, its code saying what is wrong.
     """
+    refuse_unsigned(digest, stored_signature(digest))
     content = _read_stored(digest, MANIFEST, digest)
     named = json.loads(content)["files"]
     files = {name: _read_stored(digest, name, sha) for name, sha in named.items()}
@@ -117,10 +122,55 @@ def stored_files(digest: str) -> dict[str, bytes]:
 
 
 def files_of(digest: str) -> dict[str, bytes]:
-    """The verified bytes of each of its files, the manifest too. Raises BundleRefused."""
+    """The verified bytes of all its files, manifest and signature too. Raises BundleRefused."""
+    _refuse_unsigned(digest)
     content = _fetch(digest, MANIFEST, digest)
     named = json.loads(content)["files"]
-    return {MANIFEST: content} | {name: _fetch(digest, name, sha) for name, sha in named.items()}
+    files = {name: _fetch(digest, name, sha) for name, sha in named.items()}
+    return {**files, SIGNATURE: signing.sign(digest), MANIFEST: content}
+
+
+def refuse_unsigned(digest: str, signature: bytes) -> None:
+    """Raise BundleRefused unless `signature` is one of that bundle, made with one of our keys."""
+    if not signing.is_valid(digest, signature):
+        what = "its signature was made with another key" if signature else "it has no signature"
+        raise BundleRefused(
+            f"bundle {digest[:12]}: {what}; give its trainer our EVERLEARN_BUNDLE_KEY, or have a "
+            "superuser run manage.py sign_bundle",
+            code=signing.CODE,
+        )
+
+
+def stored_signature(digest: str) -> bytes:
+    """What storage has as the signature of a bundle; b"" for nothing. Raises BundleRefused."""
+    path = _stored(digest, SIGNATURE)
+    try:
+        with default_storage.open(path) as file:
+            content: bytes = file.read(signing.LONGEST + 1)
+    except FileNotFoundError:
+        return b""
+    except Exception as error:  # each storage has errors of its own
+        raise BundleRefused(f"{path} cannot be read: {error}", code="bundle_unavailable") from error
+    return content
+
+
+def sign_stored(digest: str) -> bool:
+    """Sign a stored bundle with the present key; False where it is not stored.
+
+    Whoever calls it has made sure that this digest may serve.
+    """
+    if not default_storage.exists(_stored(digest, MANIFEST)):
+        return False
+    put_signature(digest, signing.sign(digest))
+    return True
+
+
+def put_signature(digest: str, signature: bytes) -> None:
+    """Have storage hold that signature of a bundle; none for b""."""
+    if signature:
+        atomic_storage.replace(_stored(digest, SIGNATURE), signature)
+    else:
+        default_storage.delete(_stored(digest, SIGNATURE))
 
 
 def files_named_by(manifest: bytes, digest: str) -> list[str]:
@@ -208,6 +258,29 @@ def _refuse_other_answers(bundle: Bundle, smoke: Mapping[str, Any]) -> None:
         )
 
 
+def _refuse_unsigned(digest: str) -> None:
+    kept = _cached(digest) / SIGNATURE
+    if signing.is_valid(digest, _begin_of(kept)):
+        return
+    signature = stored_signature(digest)
+    if not signing.is_valid(digest, signature):
+        # A rotation may have ended between the reading of the signature and that of the keys.
+        signature = stored_signature(digest)
+    refuse_unsigned(digest, signature)
+    _keep(kept, signature)
+
+
+def _begin_of(kept: Path) -> bytes:
+    """As much of a cached file as a signature may have; b"" for what is no file."""
+    try:
+        if not kept.is_file():
+            return b""
+        with kept.open("rb") as file:
+            return file.read(signing.LONGEST + 1)
+    except OSError:
+        return b""
+
+
 def _fetch(digest: str, name: str, sha: str) -> bytes:
     """A file's verified bytes: from this machine, or else once from storage and then kept."""
     kept = _cached(digest) / Path(name).name
@@ -253,7 +326,7 @@ def _cached(digest: str) -> Path:
 
 
 def _stored(digest: str, name: str) -> str:
-    return f"bundles/{digest}/{name}"
+    return f"{ROOM}/{digest}/{name}"
 
 
 def _sha256(content: bytes) -> str:

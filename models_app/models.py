@@ -152,6 +152,10 @@ class ModelVersion(models.Model):
     runtime = models.CharField(max_length=16, blank=True)
     bundle_digest = models.CharField(max_length=64, blank=True)
     unservable_because = models.CharField(max_length=500, blank=True)
+    verify_again_at = models.DateTimeField(
+        null=True, blank=True, help_text="When one that could not be verified is tried again."
+    )
+    verify_attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
     missing_in_registry = models.BooleanField(db_default=False, help_text="MLflow has it no more.")
     gate = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -163,6 +167,7 @@ class ModelVersion(models.Model):
                 fields=("registered_model", "number"), name="one_version_a_number"
             ),
         )
+        permissions = (("sign_bundle", "Can sign bundles, and so have them trusted"),)
 
     def __str__(self) -> str:
         return f"{self.registered_model} v{self.number}"
@@ -263,6 +268,7 @@ class RegistryAlias(models.Model):
     number = models.PositiveIntegerField()
     mirrored = models.PositiveIntegerField(null=True)
     held_for_review = models.PositiveIntegerField(null=True, help_text="Waits for a person.")
+    held_because = models.CharField(max_length=500, blank=True, default="", db_default="")
 
     class Meta:
         verbose_name_plural = "registry aliases"

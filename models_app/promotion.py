@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 
-from models_app import bundles, syncing
+from models_app import bundles, signing, syncing
 from models_app.actors import system_user
 from models_app.learning.schema import Problem
 from models_app.models import Deployment, ModelVersion, RegisteredModel, RegistryAlias
@@ -27,6 +27,8 @@ from models_app.refusals import (
 CHAMPION_ALIAS = "prod"
 CHALLENGER_ALIAS = "staging"
 UNTRUSTED = "artifact_untrusted"
+# Reasons of versions that cannot serve, which the API tells as codes of their own.
+TOLD = frozenset({UNTRUSTED, signing.CODE, "features_differ", "verification_failed"})
 
 
 def promote(
@@ -100,11 +102,16 @@ def rollback(
 
 
 def follow(version: ModelVersion, *, reason: str) -> Deployment:
-    """Serve the version that somebody moved MLflow's alias to, once it is verified.
+    """Serve the version that MLflow's alias was moved to there.
 
-    Raises NotServable or GenerationMoved, and then nothing has changed.
+    Only one that the gate would have promoted against the present champion, or that served
+    before: who may move an alias in MLflow decides no more than that. Raises GateSaidNo,
+    NotServable or GenerationMoved, and then nothing has changed.
     """
     model = RegisteredModel.objects.get(pk=version.registered_model_id)
+    # First, as it is asked at each reconcile and loads nothing.
+    if not model.deployments.filter(version=version).exists():
+        _refuse_ungated(version, model)
     _refuse_unservable(version)
     return _move(
         model,
@@ -153,7 +160,8 @@ def _refuse_generation(model: RegisteredModel, expected: int | None) -> None:
 def _refuse_unservable(version: ModelVersion) -> None:
     if not version.servable:
         why = version.unservable_because or "it has no bundle"
-        code = UNTRUSTED if why.startswith(UNTRUSTED) else ""
+        told = why.partition(":")[0]
+        code = told if told in TOLD else ""
         raise NotServable(f"{version} cannot serve: {why}", code=code)
     try:
         # Loaded once before the pointer moves, so that no web process is the first to fail.
@@ -215,7 +223,7 @@ def _move(
     RegistryAlias.objects.update_or_create(
         registered_model=model,
         alias=CHAMPION_ALIAS,
-        defaults={"number": version.number, "held_for_review": None},
+        defaults={"number": version.number, "held_for_review": None, "held_because": ""},
     )
     syncing.ask()
     return Deployment.objects.create(

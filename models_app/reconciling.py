@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
+from django.db import DatabaseError
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -21,18 +22,28 @@ logger = logging.getLogger(__name__)
 
 EVERY = timedelta(seconds=12)
 GIVE_UP = timedelta(seconds=60)
+LONGEST_WHY = 500
 
 
 def reconcile(models: list[RegisteredModel] | None = None) -> None:
     """Mirror MLflow's registry into the database and our aliases into MLflow, now.
 
-    Raises RegistryAway when MLflow does not answer; what was done until then stays.
+    What goes wrong with one model or version keeps no other from its turn. Raises RegistryAway
+    when MLflow does not answer at all; what was done until then stays.
     """
     for model in models or RegisteredModel.objects.filter(retired_at=None):
         try:
             _reconcile_one(model)
         except registry.RegistryRefused as refusal:
             logger.warning("reconcile %s: %s", model, refusal)
+        except registry.RegistryAway as away:
+            logger.warning("reconcile %s: %s", model, away)
+            registry.count_models()  # raises when it is not this model alone
+        except DatabaseError:
+            raise
+        except Exception:
+            # What others wrote into MLflow may be anything.
+            logger.exception("reconcile %s failed", model)
 
 
 def _reconcile_one(model: RegisteredModel) -> None:
@@ -83,10 +94,24 @@ def _note_missing(known: list[ModelVersion], remote: RemoteModel | None) -> None
 
 def _mirror_version(model: RegisteredModel, found: RemoteVersion) -> None:
     """A version that was registered elsewhere gets a row, and serves only if it is a bundle."""
-    if not model.versions.filter(number=found.number).exists():
+    known = model.versions.filter(number=found.number).first()
+    if known is not None and (
+        known.verify_again_at is None or known.verify_again_at > timezone.now()
+    ):
+        return
+    try:
+        row = importing.describe(model, found, tried=known.verify_attempts if known else 0)
+    except Exception as error:
+        logger.exception("%s version %s cannot be described", model, found.number)
+        row = {"recipe": "", "unservable_because": f"verification_failed: {error!r}"[:500]}
+    if known is None:
         ModelVersion.objects.get_or_create(
-            registered_model=model, number=found.number, defaults=importing.describe(model, found)
+            registered_model=model, number=found.number, defaults=row
         )
+    else:
+        # Unless a training here has registered it meanwhile.
+        waiting = ModelVersion.objects.filter(pk=known.pk, verify_again_at__isnull=False)
+        waiting.update(**{"verify_again_at": None, **row})
 
 
 def _wanted_aliases(model: RegisteredModel, remote: RemoteModel) -> list[RegistryAlias]:
@@ -119,33 +144,43 @@ def _agree(model: RegisteredModel, alias: RegistryAlias, remote: RemoteModel) ->
 def _settle(alias: RegistryAlias, seen: int) -> None:
     if alias.mirrored == seen and alias.pk and alias.held_for_review is None:
         return
-    alias.mirrored, alias.held_for_review = seen, None
+    settled = {"mirrored": seen, "held_for_review": None, "held_because": ""}
+    for name, value in settled.items():
+        setattr(alias, name, value)
     if alias.pk is None:
         alias.save()
         return
     # `number` may have been moved by a promotion meanwhile: that one is pushed next time.
-    RegistryAlias.objects.filter(pk=alias.pk).update(mirrored=seen, held_for_review=None)
+    RegistryAlias.objects.filter(pk=alias.pk).update(**settled)
 
 
 def _moved_by_others(model: RegisteredModel, alias: RegistryAlias, remote: int) -> None:
-    """Somebody moved `prod` in MLflow: follow, or hold it for a person, as the policy says."""
-    if alias.held_for_review == remote:
+    """Others moved `prod` in MLflow: follow, or hold it for a person and say why.
+
+    One that is held is looked at again each time, since the gate may have judged it meanwhile.
+    """
+    why = _not_followed(model, alias, remote)
+    if not why or (alias.held_for_review, alias.held_because) == (remote, why):
         return
-    version = model.versions.get(number=remote)
-    held_because = "the policy asks for review"
-    lost = model.versions.filter(number=alias.number, missing_in_registry=True).exists()
-    if lost or version.missing_in_registry:
-        held_because = "MLflow has lost versions, as after a restore"
-    elif model.promotion.get("external", "follow") == "follow":
-        try:
-            promotion.follow(version, reason=f"{alias} was moved to {remote} in MLflow")
-            RegistryAlias.objects.filter(
-                registered_model=model, alias=alias.alias, number=remote
-            ).update(mirrored=remote)
-            return
-        except Refused as refusal:
-            held_because = refusal.detail
-    logger.warning("%s@%s now names version %s: %s", model, alias.alias, remote, held_because)
+    logger.warning("%s@%s now names version %s: %s", model, alias.alias, remote, why)
     if alias.pk is None:
         alias.save()
-    RegistryAlias.objects.filter(pk=alias.pk).update(held_for_review=remote)
+    RegistryAlias.objects.filter(pk=alias.pk).update(held_for_review=remote, held_because=why)
+
+
+def _not_followed(model: RegisteredModel, alias: RegistryAlias, remote: int) -> str:
+    """Why the moved alias is held; "" once it was followed."""
+    version = model.versions.filter(number=remote).first()
+    lost = model.versions.filter(number=alias.number, missing_in_registry=True).exists()
+    if version is None or lost or version.missing_in_registry:
+        return "MLflow has lost versions, as after a restore"
+    if model.promotion.get("external", "follow") != "follow":
+        return "the policy asks for review"
+    try:
+        promotion.follow(version, reason=f"{alias} was moved to {remote} in MLflow")
+    except Refused as refusal:
+        return refusal.detail[:LONGEST_WHY]
+    RegistryAlias.objects.filter(registered_model=model, alias=alias.alias, number=remote).update(
+        mirrored=remote
+    )
+    return ""

@@ -14,6 +14,7 @@ Refused
 ├── GateSaidNo         the version was not better enough, and nobody overrides the gate
 ├── NotServable        the version has no verified bundle
 │   └── BundleRefused      a bundle failed its verification; `code` says in which way
+├── ArtifactUntrusted  MLflow keeps a file where this installation has no root
 ├── ModelFailed        the version gave an answer that nobody can use, such as NaN
 ├── ModelTooSlow       the version gave no answer within the time that it has
 └── Unavailable        right, but not now; worth trying again
@@ -111,6 +112,10 @@ class NotServable(Refused):
 
 class BundleRefused(NotServable):
     default_code = "bundle_refused"
+
+
+class ArtifactUntrusted(Refused):
+    default_code = "artifact_untrusted"
 
 
 class ModelFailed(Refused):

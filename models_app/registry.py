@@ -16,6 +16,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,10 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# Its login goes to the tracking server and nowhere else, whatever an answer says.
+os.environ["MLFLOW_ALLOW_HTTP_REDIRECTS"] = "false"
+os.environ["MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD"] = "false"
+os.environ["MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD"] = "false"
 
 import mlflow
 import mlflow.sklearn
@@ -37,15 +42,20 @@ import skops.io
 from mlflow.entities import LoggedModelOutput, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 from sqlalchemy.exc import SQLAlchemyError
 
-from models_app.artifact_places import artifact_location
+from models_app import artifact_places
 from models_app.remote import RemoteModel, RemoteRun, RemoteVersion
 
 LONGEST_PARAM = 6000
 ALREADY = "RESOURCE_ALREADY_EXISTS"
 ABSENT = "RESOURCE_DOES_NOT_EXIST"
 REFUSALS = (ABSENT, "INVALID_PARAMETER_VALUE")
+PIECE = 64 * 1024
 
 
 class RegistryAway(Exception):
@@ -181,6 +191,7 @@ def _log_run(entry: Entry, run_id: str) -> Any:
         source_run_id=run_id,
         params={parameter.key: parameter.value for parameter in parameters},
     )
+    artifact_places.refuse_untrusted(model.artifact_location)
     _client().log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(BytesIO(entry.folder)) as archive:
@@ -211,7 +222,9 @@ def _experiment(name: str) -> str:
     if found := _client().get_experiment_by_name(name):
         return str(found.experiment_id)
     try:
-        return _client().create_experiment(name, artifact_location=artifact_location(name))
+        return _client().create_experiment(
+            name, artifact_location=artifact_places.artifact_location(name)
+        )
     except MlflowException as error:
         if error.error_code != ALREADY:
             raise
@@ -251,21 +264,55 @@ def source_of(name: str, number: int) -> str:
         return _client().get_model_version(name, str(number)).source or ""
 
 
-def fetch(source: str, path: str, *, most: int | None = None) -> bytes:
+def fetch(source: str, path: str, *, most: int) -> bytes:
     """A file of a version's folder, as it is; nothing in it is run.
 
-    most: bytes that it may have. Raises RegistryAway, and RegistryRefused for more.
+    most: bytes that it may have, whatever MLflow says of its size. Raises RegistryAway,
+    RegistryRefused for more and for what is not there, and ArtifactUntrusted for a folder
+    elsewhere.
     """
-    with _away(), tempfile.TemporaryDirectory() as place:
-        folder = _client().get_logged_model(source.removeprefix("models:/")).artifact_location
-        if most is not None:
-            listed = mlflow.artifacts.list_artifacts(f"{folder}/{path.rpartition('/')[0]}")
-            sizes = {one.path.rpartition("/")[2]: one.file_size for one in listed}
-            size = sizes.get(path.rpartition("/")[2])
-            if size is None or size > most:
-                raise RegistryRefused(f"{path} has {size} bytes, {most} are allowed")
-        found = mlflow.artifacts.download_artifacts(f"{folder}/{path}", dst_path=place)
-        return Path(found).read_bytes()
+    with _away():
+        location = _client().get_logged_model(source.removeprefix("models:/")).artifact_location
+        artifact_places.refuse_untrusted(location)
+        local = artifact_places.local_file(location, path)
+        content = _read(local, most) if local else _downloaded(location, path, most)
+    if len(content) > most:
+        raise RegistryRefused(f"{path} has more than the {most} bytes that are allowed")
+    return content
+
+
+def _read(file: Path, most: int) -> bytes:
+    if not file.is_file():
+        raise RegistryRefused(f"there is no {file.name}")
+    with file.open("rb") as opened:
+        return opened.read(most + 1)
+
+
+def _downloaded(location: str, path: str, most: int) -> bytes:
+    repository = get_artifact_repository(location)
+    listed = repository.list_artifacts(path.rpartition("/")[0])
+    found = next((one for one in listed if one.path == path and not one.is_dir), None)
+    if found is None:
+        raise RegistryRefused(f"there is no {path}")
+    if (found.file_size or 0) > most:
+        raise RegistryRefused(f"{path} has {found.file_size} bytes, {most} are allowed")
+    if isinstance(repository, HttpArtifactRepository):
+        return _streamed(repository.artifact_uri, path, most)
+    with tempfile.TemporaryDirectory() as place:
+        return _read(Path(repository.download_artifacts(path, dst_path=place)), most)
+
+
+def _streamed(address: str, path: str, most: int) -> bytes:
+    """What a server sends, up to one byte more than it may."""
+    content = bytearray()
+    with http_request(get_default_host_creds(address), f"/{path}", "GET", stream=True) as answer:
+        if answer.status_code != HTTPStatus.OK:
+            raise RegistryAway(f"MLflow answers {answer.status_code} for {path}")
+        for piece in answer.iter_content(PIECE):
+            content += piece
+            if len(content) > most:
+                break
+    return bytes(content[: most + 1])
 
 
 def set_alias(name: str, alias: str, number: int) -> None:

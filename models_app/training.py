@@ -171,6 +171,7 @@ def mirror(
             "runtime": learnt.runtime,
             "bundle_digest": learnt.bundle_digest,
             "unservable_because": "",
+            "verify_again_at": None,
         },
     )
     RegistryAlias.objects.update_or_create(

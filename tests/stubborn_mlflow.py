@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from feedback_app.lifeline import die_with_parent
+from models_app.lifeline import die_with_parent
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 

@@ -12,6 +12,7 @@ from tests import composed
 
 GIVEN = {
     "EVERLEARN_SECRET_KEY": "kX29qLmZ7wPfT3vBn5sYc8dRg1hJ6aEu4oWi0kX29qLmZ7wPfT3vBn5s",
+    "EVERLEARN_BUNDLE_KEY": "Wb3nT8qLr5yPz2dVxK7mJc4hGf9sEu1a",
     "EVERLEARN_PUBLIC_URL": "https://models.example",
     "POSTGRES_PASSWORD": "postgresPassword1",
     "REDIS_PASSWORD": "redisPassword1",

@@ -20,9 +20,16 @@ ROOT = settings.BASE_DIR
 WEB = ["gunicorn", "-c", "gunicorn.conf.py", "everlearn.wsgi"]
 WORKER = ["python", "manage.py", "worker"]
 MIGRATE = ["python", "manage.py", "migrate", "--no-input"]
-SECRETS = {"EVERLEARN_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "DATABASE_URL"}
+SECRETS = {
+    "EVERLEARN_SECRET_KEY",
+    "EVERLEARN_BUNDLE_KEY",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "DATABASE_URL",
+}
 FILLED_IN = {
     "EVERLEARN_SECRET_KEY": GIVEN["EVERLEARN_SECRET_KEY"],
+    "EVERLEARN_BUNDLE_KEY": GIVEN["EVERLEARN_BUNDLE_KEY"],
     "EVERLEARN_PUBLIC_URL": "https://models.example",
     "EVERLEARN_STORAGE": "s3://bucket/service",
     "DATABASE_URL": "postgresql://everlearn:secret@db.example/everlearn",

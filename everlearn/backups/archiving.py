@@ -32,6 +32,7 @@ from django.utils import timezone
 from everlearn.backups import dumps, storing
 from everlearn.backups.verifying import (
     ARTIFACTS,
+    BUNDLE_KEYS,
     DATABASE,
     FORMAT,
     KEY_FILE,
@@ -44,6 +45,7 @@ from everlearn.backups.verifying import (
     summary,
     verify,
 )
+from models_app import signing
 
 # Called with what is under way, how many files are done, and how many there are.
 Progress = Callable[[str, int, int], None]
@@ -117,6 +119,7 @@ def _dump(folder: Path) -> dict[str, Any]:
         with closing(sqlite3.connect(mlflow)) as source:
             dumps.copy_sqlite(source, folder / MLFLOW_FILE)
     (folder / KEY_FILE).write_text(settings.SECRET_KEY)
+    (folder / BUNDLE_KEYS).write_text("\n".join(signing.keys()))
     return {
         "format": FORMAT,
         "made_at": timezone.now().isoformat(),

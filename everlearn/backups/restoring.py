@@ -24,6 +24,7 @@ from everlearn.backups import dumps, storing
 from everlearn.backups.archiving import OPENED, embedded_mlflow, opened
 from everlearn.backups.verifying import (
     ARTIFACTS,
+    BUNDLE_KEYS,
     DATABASE,
     KEY_FILE,
     MLFLOW_FILE,
@@ -135,6 +136,9 @@ def _refuse_other_vendor(manifest: Mapping[str, Any]) -> None:
 def _put_in_place(folder: Path, manifest: Mapping[str, Any]) -> None:
     home, mlflow = settings.EVERLEARN_HOME, embedded_mlflow()
     connections.close_all()
+    # First: what an older backup has no signature of is signed when it is migrated.
+    if (folder / BUNDLE_KEYS).exists():
+        _exchange_key(folder / BUNDLE_KEYS, home / BUNDLE_KEYS)
     if manifest["mlflow"]["embedded"] and mlflow is not None:
         _move_artifacts(folder / MLFLOW_FILE, manifest["home"])
         _exchange_sqlite(folder / MLFLOW_FILE, mlflow)
@@ -151,8 +155,12 @@ def _put_in_place(folder: Path, manifest: Mapping[str, Any]) -> None:
         call_command("migrate", interactive=False, verbosity=0)
     else:
         dumps.load_tables(dumps.Dump(folder / DATABASE))
-    (folder / KEY_FILE).chmod(0o600)
-    (folder / KEY_FILE).replace(home / KEY_FILE)
+    _exchange_key(folder / KEY_FILE, home / KEY_FILE)
+
+
+def _exchange_key(new: Path, old: Path) -> None:
+    new.chmod(0o600)
+    new.replace(old)
 
 
 def _exchange_folder(new: Path, old: Path) -> None:

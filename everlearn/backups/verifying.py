@@ -13,6 +13,7 @@ from typing import Any
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from everlearn.backups.dumps import Dump, sqlite_damage
+from models_app import signing_keys
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -20,6 +21,8 @@ MANIFEST = "manifest.json"
 SIGNATURE = "signature"
 DATABASE, STORAGE, ARTIFACTS = "database", "storage", "mlartifacts"
 MLFLOW_FILE, KEY_FILE = "mlflow.db", "secret_key"
+# Backups of before bundles were signed have none.
+BUNDLE_KEYS = signing_keys.FILE
 
 COUNTED = {
     "predictions": "models_app_prediction",

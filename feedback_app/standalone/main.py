@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from django.conf import settings
+
 from feedback_app.secrecy import without_secrets
 from feedback_app.standalone import lessons, notes, runs, service, settling, summary
 from feedback_app.standalone.heartbeat import Interrupted
@@ -61,8 +63,19 @@ def train(asked: Asked) -> int:
 
 def _carry_out(job: Job) -> Ended:
     job.begin()
+    _refuse_without_key()
     known = service.configured()
     return runs.carry_out(job, known) if known else _alone(job)
+
+
+def _refuse_without_key() -> None:
+    """Raise Failed where a version would be trained that the service then refuses."""
+    own = settings.MLFLOW_TRACKING_URI.endswith(f"{settings.EVERLEARN_HOME}/mlflow.db")
+    if not own and not settings.EVERLEARN_BUNDLE_KEY:
+        raise Failed(
+            "EVERLEARN_BUNDLE_KEY is not set, without which the service refuses what is trained "
+            "here (signature_invalid); give this job the service's key"
+        )
 
 
 def _alone(job: Job) -> Ended:

@@ -39,6 +39,7 @@ UNSAFE = [
     ("EVERLEARN_SECRET_KEY", "changeme"),
     ("EVERLEARN_SECRET_KEY", "django-insecure-" + "kX29qLmZ7wPfT3vBn5sYc8dRg1hJ6aEu4oWi0p"),
     ("EVERLEARN_SECRET_KEY", "ab" * 40),
+    ("EVERLEARN_BUNDLE_KEY", "kX2-" * 4 + "9qLmZ7wPfT3vBn5sYc8dRg1hJ6aEu4oWi0"),
     ("EVERLEARN_ALLOWED_HOSTS", "*"),
     ("EVERLEARN_ALLOWED_HOSTS", "localhost,*"),
     ("EVERLEARN_PUBLIC_URL", ""),

@@ -108,7 +108,7 @@ def test_one_home_holds_one_instance(tmp_path) -> None:
 
 def test_a_tied_program_ends_when_its_parent_is_killed() -> None:
     starts_a_child = (
-        "import subprocess, sys, time; from feedback_app.lifeline import tied\n"
+        "import subprocess, sys, time; from models_app.lifeline import tied\n"
         "child = subprocess.Popen(tied('sleep', '600')); print(child.pid, flush=True)\n"
         "time.sleep(600)"
     )

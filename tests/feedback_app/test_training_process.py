@@ -113,7 +113,7 @@ def test_the_child_dies_with_whoever_supervises_it() -> None:
         os._exit(0)
     child = wait_for(lambda: trainer_below(supervisor))
     # As soon as it is Django's and no longer the launcher's, which takes milliseconds.
-    wait_for(lambda: "feedback_app.lifeline" not in child.cmdline() or None)
+    wait_for(lambda: "models_app.lifeline" not in child.cmdline() or None)
 
     os.kill(supervisor, signal.SIGKILL)
     os.waitpid(supervisor, 0)

@@ -84,7 +84,7 @@ def test_writing_the_same_bundle_twice_gives_one(home: Path, digest: str) -> Non
     manifest = json.loads(stored(home, digest, "manifest.json").read_bytes())
 
     assert bundles.write(files, manifest) == digest
-    assert len(list(stored(home, digest, "").iterdir())) == 3
+    assert len(list(stored(home, digest, "").iterdir())) == 4
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "model.onnx", "smoke.json"])

@@ -25,9 +25,9 @@ from everlearn import checks, keys
 from everlearn.access import SCOPES
 from everlearn.models import ApiKey
 from everlearn.supervising import Busy, Supervisor, refuse_busy_port, sole_instance
-from feedback_app.lifeline import tied
 from models_app.actors import system_user
 from models_app.bundles import SMOKE
+from models_app.lifeline import tied
 from models_app.models import RegisteredModel
 
 ADMIN = "admin"

@@ -9,7 +9,7 @@ from typing import Any
 
 from django_q.management.commands import qcluster
 
-from feedback_app.lifeline import die_with_parent
+from models_app.lifeline import die_with_parent
 
 
 class Command(qcluster.Command):  # type: ignore[misc]

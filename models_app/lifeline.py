@@ -1,6 +1,6 @@
 """Tie a process to the one that started it, so that no orphan goes on working.
 
-`python -m feedback_app.lifeline SIGNAL COMMAND …` ties COMMAND from its first moment on: the tie
+`python -m models_app.lifeline SIGNAL COMMAND …` ties COMMAND from its first moment on: the tie
 survives exec, so it holds for programs that know nothing of it.
 """
 
@@ -22,7 +22,7 @@ def die_with_parent(signum: signal.Signals) -> None:
 
 def tied(*command: str, by: signal.Signals = signal.SIGKILL) -> list[str]:
     """The command line that runs `command`, sent the signal `by` when whoever starts it dies."""
-    return [sys.executable, "-m", "feedback_app.lifeline", by.name, *command]
+    return [sys.executable, "-m", "models_app.lifeline", by.name, *command]
 
 
 if __name__ == "__main__":
