@@ -266,8 +266,20 @@ def _refuse_unsigned(digest: str) -> None:
     if not signing.is_valid(digest, signature):
         # A rotation may have ended between the reading of the signature and that of the keys.
         signature = stored_signature(digest)
+    if not signature:
+        _refuse_missing(digest)
     refuse_unsigned(digest, signature)
     _keep(kept, signature)
+
+
+def _refuse_missing(digest: str) -> None:
+    path = _stored(digest, MANIFEST)
+    try:
+        there = default_storage.exists(path)
+    except Exception as error:  # each storage has errors of its own
+        raise BundleRefused(f"{path} cannot be read: {error}", code="bundle_unavailable") from error
+    if not there:
+        raise BundleRefused(f"there is no {path}", code="bundle_unavailable")
 
 
 def _begin_of(kept: Path) -> bytes:

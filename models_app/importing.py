@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 OUTSIDE = f"{UNTRUSTED}: registered outside EverLearn, no bundle"
 LONGEST_REASON = 500
+COMMAND = (sys.executable, "manage.py", "verify_version")
 # What the files of one bundle may have together.
 MOST_BYTES = 512 * MIB
 # Wall time, of which importing MLflow on a busy machine is most, and processor time.
@@ -95,7 +96,7 @@ def describe(
 def verify(request: Request, *, tried: int = 0) -> dict[str, Any]:
     """Have a child verify a bundle: `row` for a sound one, else columns that say why not."""
     ended = child_process.carry_out(
-        [sys.executable, "manage.py", "verify_version"],
+        COMMAND,
         given=json.dumps(asdict(request)).encode(),
         seconds=SECONDS,
         limits=_limits(),

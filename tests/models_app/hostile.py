@@ -14,16 +14,27 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from onnx import TensorProto, helper, numpy_helper
 
-from models_app import bundles, signing
-from models_app.models import RegisteredModel
-from tests.factories import _bundle_digest
+from models_app import bundles, reconciling, signing
+from models_app.models import ModelVersion, RegisteredModel
+from tests.factories import _bundle_digest, make_champion
 
 LOOP_TURNS = 2**62
 
 
 def others() -> mlflow.MlflowClient:
     """A client of MLflow that is not ours."""
+    # Its registry looks a logged model up by this one.
+    mlflow.set_tracking_uri(settings.MLFLOW_TRACKING_URI)
     return mlflow.MlflowClient(settings.MLFLOW_TRACKING_URI)
+
+
+def champion_in_mlflow(model: RegisteredModel) -> ModelVersion:
+    """A version that serves here and is `prod` in MLflow, which knows it as the first."""
+    others().create_registered_model(model.name)
+    others().create_model_version(model.name, settings.EVERLEARN_HOME.as_uri())
+    champion = make_champion(model, number=1)
+    reconciling.reconcile([model])
+    return champion
 
 
 def sound(model: RegisteredModel, **changed: Any) -> tuple[dict[str, bytes], str]:

@@ -12,13 +12,15 @@ import mlflow
 import pytest
 from django.conf import settings
 from django.core.files.storage import default_storage
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from models_app import bundles, promotion, reconciling, registry, training
-from models_app.models import Deployment, ModelVersion, RegisteredModel
+from models_app.models import Deployment, ModelVersion, RegisteredModel, RegistryAlias
 from models_app.refusals import NotServable
 from tests.conftest import KeyMaker
-from tests.factories import leaves, make_champion, make_model, make_user
+from tests.factories import leaves, make_champion, make_gate, make_model, make_user
+from tests.models_app import hostile
 
 pytestmark = pytest.mark.django_db
 
@@ -75,7 +77,34 @@ def test_a_version_of_another_everlearn_is_verified_and_can_serve(
     assert bundles.load(version.bundle_digest).name == model.name
 
 
-def test_an_alias_that_names_such_a_version_is_followed(
+def test_an_alias_that_names_such_a_version_is_held_until_the_gate_has_judged_it(
+    others: mlflow.MlflowClient, model: RegisteredModel
+) -> None:
+    champion = hostile.champion_in_mlflow(model)
+    number = registered_elsewhere(model)
+    others.set_registered_model_alias(model.name, "prod", str(number))
+
+    reconciling.reconcile([model])
+
+    alias = RegistryAlias.objects.get(registered_model=model, alias="prod")
+    assert alias.held_for_review == number
+    assert "never evaluated" in alias.held_because
+    assert promotion.newest(model).version == champion
+    for gate in (make_gate("HOLD", against=1), make_gate(against=7)):
+        model.versions.filter(number=number).update(gate=gate)
+        reconciling.reconcile([model])
+        assert promotion.newest(model).version == champion
+
+    model.versions.filter(number=number).update(gate=make_gate(against=1))
+    reconciling.reconcile([model])
+
+    line = promotion.newest(model)
+    assert (line.version.number, line.action, line.door) == (number, "external", "mlflow")
+    alias.refresh_from_db()
+    assert (alias.held_for_review, alias.held_because) == (None, "")
+
+
+def test_without_a_champion_an_unjudged_version_is_held_too(
     others: mlflow.MlflowClient, model: RegisteredModel
 ) -> None:
     number = registered_elsewhere(model)
@@ -83,8 +112,8 @@ def test_an_alias_that_names_such_a_version_is_followed(
 
     reconciling.reconcile([model])
 
-    line = promotion.newest(model)
-    assert (line.version.number, line.action, line.door) == (number, "external", "mlflow")
+    assert not Deployment.objects.exists()
+    assert RegistryAlias.objects.get(alias="prod").held_for_review == number
 
 
 @pytest.mark.parametrize(
@@ -199,15 +228,19 @@ def test_a_registry_that_goes_away_while_a_version_is_fetched_is_asked_again(
     model: RegisteredModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registered_elsewhere(model)
-
-    def away(source: str, path: str) -> bytes:
-        raise registry.RegistryAway("MLflow is away")
-
+    registry.count_models()
+    # The process that verifies asks another MLflow than this one, which goes on.
     with monkeypatch.context() as patched:
-        patched.setattr(registry, "fetch", away)
-        with pytest.raises(registry.RegistryAway):
-            reconciling.reconcile([model])
-    assert not model.versions.exists()
+        patched.setattr(settings, "MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        reconciling.reconcile([model])
+    waiting = model.versions.get()
+    assert waiting.unservable_because.startswith("registry_away")
+    assert waiting.verify_again_at
 
     reconciling.reconcile([model])
+    assert not model.versions.get().servable  # it is not its turn yet
+    model.versions.update(verify_again_at=timezone.now())
+    reconciling.reconcile([model])
+
     assert model.versions.get().servable
+    assert model.versions.get().verify_again_at is None
