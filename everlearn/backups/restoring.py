@@ -55,8 +55,9 @@ def restore(backup: Path, *, force: bool, trust: bool = False) -> dict[str, Any]
     """Have all be as it was when `backup` was made, and return its manifest.
 
     force: replace what is there. trust: take a backup that was not signed with this
-    installation's secret key; its own key is replaced by a new one then, so that what was signed
-    with it (sessions, links, messages of the queue) counts for nothing here. Raises BackupRefused
+    installation's secret key; its keys are replaced by new ones then, so that what was signed with
+    them (sessions, links, messages of the queue) counts for nothing here, and its bundles are
+    signed anew. Raises BackupRefused
     and Busy, and then nothing was touched.
     """
     home = settings.EVERLEARN_HOME
@@ -68,12 +69,16 @@ def restore(backup: Path, *, force: bool, trust: bool = False) -> dict[str, Any]
         for left in home.glob(f"{OPENED}*"):  # by one that was killed
             shutil.rmtree(left)
         with opened(backup, beside=home, trust=trust) as (folder, manifest):
-            if not is_signed_here(folder):
+            foreign = not is_signed_here(folder)
+            if foreign:
                 (folder / KEY_FILE).write_text(new_secret_key())
             _refuse_other_vendor(manifest)
             _keep_erasures(unfinished, since=manifest["made_at"])
             _put_in_place(folder, manifest)
             _empty_queue()
+            if foreign:
+                # The installation that made the backup has the key that signed its bundles.
+                call_command("rotate_bundle_key", verbosity=0)
             _forget_again(unfinished)
             unfinished.unlink()
     return manifest

@@ -19,7 +19,7 @@ from tests.factories import SCHEMA, leaves, make_model, make_user, make_version
 
 pytestmark = pytest.mark.django_db
 
-MIGRATION = "feedback_app.migrations.0009_sign_bundles_trained_here.sign"
+MIGRATION = "feedback_app.migrations.0011_sign_bundles_trained_here.sign"
 
 
 def unsigned_version(model: RegisteredModel) -> ModelVersion:

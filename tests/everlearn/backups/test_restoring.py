@@ -144,6 +144,11 @@ from django_q.models import OrmQ, Schedule
 OrmQ.objects.create(key="default", payload="planted")
 Schedule.objects.create(func="os.system", args="'touch planted'")
 """
+LOADED = """
+from models_app import bundles
+from models_app.models import RegisteredModel
+print(bundles.load(RegisteredModel.objects.get().champion.bundle_digest).name)
+"""
 QUEUE = """
 from django_q.models import OrmQ, Schedule, Task
 print(OrmQ.objects.count(), Schedule.objects.count(), Task.objects.count())
@@ -187,6 +192,10 @@ def test_a_trusted_foreign_backup_brings_neither_its_queue_nor_its_key(
 
     assert restored.returncode == 0, restored.stderr
     assert ask(tmp_path, QUEUE).strip() == "0 0 0"
+    assert ask(tmp_path, LOADED).strip() == "leaves"
+    assert set((tmp_path / "bundle_key").read_text().split()).isdisjoint(
+        (foreign.parent / "bundle_key").read_text().split()
+    )
     keys = {own, (foreign.parent / "secret_key").read_text(), (tmp_path / "secret_key").read_text()}
     assert len(keys) == 3
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0

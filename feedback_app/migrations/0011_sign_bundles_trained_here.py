@@ -35,8 +35,8 @@ def sign(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("feedback_app", "0008_data_sources"),
-        ("models_app", "0009_signed_bundles"),
+        ("feedback_app", "0010_sources_and_public_status"),
+        ("models_app", "0010_signed_bundles"),
     ]
 
     operations = [migrations.RunPython(sign, migrations.RunPython.noop, elidable=True)]
