@@ -24,6 +24,7 @@ AUTO = """
 mode = "auto"
 """
 GETS_THERE_WITHIN = 120
+BUNDLE_KEY = "a-key-of-service-and-trainers-0123456789"
 REPORTER = "https://github.com/acme/models/actions/runs/{}/attempts/1"
 
 
@@ -46,7 +47,11 @@ def instance(
 ) -> Iterator[Instance]:
     """Nothing serves yet, and GitHub was asked for a first version."""
     home = tmp_path_factory.mktemp("service")
-    settings = {"MLFLOW_TRACKING_URI": server.url, **github.settings()}
+    settings = {
+        "MLFLOW_TRACKING_URI": server.url,
+        "EVERLEARN_BUNDLE_KEY": BUNDLE_KEY,
+        **github.settings(),
+    }
     with Instance(home, declared=DECLARED + AUTO, **settings) as started:
         started.start()
         yield started
@@ -69,6 +74,7 @@ def secrets(instance: Instance, server: StubbornMlflow) -> dict[str, str]:
     return {
         "MLFLOW_TRACKING_URI": server.url,
         "HOT_RELOAD_URL": f"{instance.url}/reload-model",
+        "EVERLEARN_BUNDLE_KEY": BUNDLE_KEY,
         "EVERLEARN_API_KEY": made.stdout.splitlines()[-1],
     }
 
@@ -151,6 +157,7 @@ def test_dispatched_workflows_train_the_first_version_and_then_a_better_one(
     assert last_run(instance) == told
     for one in (*first, *done, *twin):
         assert secrets["EVERLEARN_API_KEY"] not in one.said + one.page
+        assert BUNDLE_KEY not in one.said + one.page
 
 
 @pytest.mark.usefixtures("first")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -97,11 +99,11 @@ def test_a_file_without_a_usable_key_stops_the_start_and_is_not_replaced(
 
 
 @pytest.fixture
-def digest(home: Path, settings: Settings) -> str:
+def digest(home: Path, settings: Settings) -> Iterator[str]:
     """A stored bundle that nothing has cached yet, unsigned."""
     digest = _bundle_digest(False)
     default_storage.delete(f"bundles/{digest}/{bundles.SIGNATURE}")
-    yield digest  # type: ignore[misc]
+    yield digest
     settings.EVERLEARN_HOME = os.environ["EVERLEARN_HOME"]
     settings.EVERLEARN_BUNDLE_KEY = ""
     bundles.sign_stored(digest)
@@ -120,7 +122,7 @@ def test_a_bundle_without_a_valid_signature_is_refused_before_anything_of_it_is_
     digest: str, signature: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(digest, signature)
-    monkeypatch.setattr(bundles.json, "loads", lambda content: pytest.fail("it was parsed"))
+    monkeypatch.setattr(json, "loads", lambda content: pytest.fail("it was parsed"))
 
     for ask in (bundles.load, bundles.files_of, bundles.stored_files):
         with pytest.raises(BundleRefused) as refusal:

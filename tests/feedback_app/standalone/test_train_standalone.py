@@ -22,6 +22,7 @@ from tests.instance import DECLARED, wait_for
 from tests.stubborn_mlflow import StubbornMlflow
 
 REFUSES = "postgres://nobody:canary-password@127.0.0.1:9/none"
+BUNDLE_KEY = "a-key-that-the-service-has-too-0123456789"
 # Two of them start at once on busy processors.
 STARTS_WITHIN = 60
 
@@ -46,7 +47,7 @@ class Checkout:
             DATABASE_URL=REFUSES,
             EVERLEARN_MODELS=str(home / "everlearn.toml"),
             GITHUB_STEP_SUMMARY=str(self.page),
-            **environ,
+            **{"EVERLEARN_BUNDLE_KEY": BUNDLE_KEY, **environ},
         )
 
     def start(self, *words: str) -> subprocess.Popen[str]:
@@ -157,3 +158,15 @@ def test_what_is_away_or_missing_is_told_in_one_line(
         assert cases[name][1] in err
         assert "canary" not in out + err
         assert "failed" in (tmp_path / name / "summary.md").read_text()
+
+
+def test_without_the_services_key_nothing_is_trained_that_it_would_refuse(
+    tmp_path: Path, server: StubbornMlflow
+) -> None:
+    checkout = Checkout(tmp_path / "home", MLFLOW_TRACKING_URI=server.url, EVERLEARN_BUNDLE_KEY="")
+
+    status, said = ended(checkout.start("train", "leaves", "--standalone"))
+
+    assert status == 1
+    (told,) = [line for line in said.splitlines() if line.startswith("CommandError")]
+    assert "EVERLEARN_BUNDLE_KEY is not set" in told
