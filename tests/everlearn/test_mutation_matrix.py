@@ -21,7 +21,7 @@ from feedback_app import erasing, exporting, golden, golden_tables, intake, retr
 from feedback_app.intake import Speaker, Word
 from feedback_app.models import RetrainingRun
 from feedback_app.training_rows import rows_of
-from models_app import applying, policies, promotion, reloading
+from models_app import applying, bundle_signatures, policies, promotion, reloading
 from models_app.actors import system_user
 from models_app.models import Deployment, ModelVersion, RegisteredModel
 from tests.everlearn.routes import STAFF, may, staff_member
@@ -90,6 +90,10 @@ MUTATIONS: dict[str, tuple[str, Callable[[User], Any]]] = {
         lambda actor: golden.pin(_model(), [(LONG, "oak")], actor=actor, reason="x"),
     ),
     "declare models": ("policies", lambda actor: applying.apply([], actor=actor)),
+    "sign bundles anew": (
+        "signing",
+        lambda actor: bundle_signatures.sign_anew(actor=actor),
+    ),
     "make a key": ("keys", lambda actor: keys.create_key("new", ["read"], actor=actor)),
     "revoke a key": ("keys", lambda actor: keys.revoke_key("old", actor=actor)),
     "forget a subject": (

@@ -18,7 +18,7 @@ from models_app.conversion import make_bundle
 from models_app.learning import pipeline, tables
 from models_app.refusals import BundleRefused
 from tests import environments
-from tests.factories import SCHEMA, leaves, make_user
+from tests.factories import SCHEMA, leaves, make_user, make_version
 from tests.models_app.test_signing import NEW, OLD
 
 pytestmark = pytest.mark.django_db
@@ -131,6 +131,8 @@ def test_only_superusers_sign_and_rotate(digests: list[str]) -> None:
         with pytest.raises(PermissionDenied):
             change(actor=manager)
 
+    with pytest.raises(PermissionDenied):
+        bundle_signatures.sign_version(make_version(), actor=manager, reason="I may not")
     assert signing.keys() == before
 
 
