@@ -13,7 +13,7 @@ from django.utils import timezone
 from feedback_app import registering, retraining, triggering
 from feedback_app.models import RetrainingRun
 from models_app.actors import system_user
-from models_app.models import Deployment, ModelVersion, RegisteredModel
+from models_app.models import Deployment, ModelVersion, RegisteredModel, RegistryAlias
 from tests.factories import make_champion, make_model
 from tests.feedback_app.elsewhere import (
     arrive,
@@ -117,7 +117,7 @@ def test_a_version_of_no_run_gets_one_of_its_own_and_waits_as_the_policy_says(
     assert (RegisteredModel.objects.get().champion == run.version) == serves
 
 
-def test_a_version_that_an_alias_had_served_before_it_was_judged_goes_on_serving(
+def test_an_alias_that_was_moved_to_a_version_which_the_gate_rejects_changes_nothing(
     model: RegisteredModel,
 ) -> None:
     trained_elsewhere(model)
@@ -131,13 +131,18 @@ def test_a_version_that_an_alias_had_served_before_it_was_judged_goes_on_serving
 
     run = judged(model)
 
-    version = RegisteredModel.objects.get().champion
-    assert version
-    assert version == run.version != before
-    # No better than what served before it, which is no reason to stop what a person began.
-    assert (run.verdict, version.status) == ("REJECT", "champion")
+    arrive(model)
+
+    assert RegisteredModel.objects.get().champion == before
+    assert run.version
+    version = ModelVersion.objects.get(pk=run.version.pk)
+    # No better than what serves.
+    assert (run.verdict, version.number, version.status) == ("REJECT", number, "rejected")
     assert version.gate
     assert version.gate["against"] == before.number
+    alias = RegistryAlias.objects.get(registered_model=model, alias="prod")
+    assert alias.held_for_review == number
+    assert "REJECT" in alias.held_because
 
 
 def test_a_version_whose_run_was_cancelled_is_judged_for_nobody(model: RegisteredModel) -> None:
