@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,29 @@ except configuration.ConfigurationError as error:
 
 metric_files.begin(_given.home)
 
+# A connection takes a descriptor, and a second one while its body or answer is in a file.
+_FOR_CONNECTIONS, _FOR_THE_REST = 2048, 256
+
+
+def _raise_descriptor_limit() -> int:
+    """How many connections a process may hold, given as many descriptors as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FOR_CONNECTIONS + _FOR_THE_REST
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY:
+        soft = wanted
+    return max(64, (min(soft, wanted) - _FOR_THE_REST) // 2)
+
+
 # An IPv6 address needs its brackets.
 _host = f"[{_given.host}]" if ":" in _given.host else _given.host
 bind = f"{_host}:{_given.port}"
 workers = _given.web_processes
 worker_class = "everlearn.web_worker.WebWorker"
 threads = 8
+worker_connections = _raise_descriptor_limit()
 timeout = 60
 graceful_timeout = 4
 keepalive = 5

@@ -110,6 +110,12 @@ class Configuration:
         "20000",
         "Requests without a key that each web process takes from one address.",
     )
+    connections_per_network: int = _setting(
+        "EVERLEARN_CONNECTIONS_PER_NETWORK",
+        values.number,
+        "250",
+        "Connections that each web process holds open for one network; 0 for any number.",
+    )
     durability: str = _setting(
         "EVERLEARN_DURABILITY",
         values.durability,

@@ -28,24 +28,37 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started = time.monotonic()
-        given = request.META.get(META_KEY, "")
-        name = given if _SANE.fullmatch(given) else str(uuid_utils.uuid7())
+        name = request_name(request.META.get(META_KEY, ""))
         request.META[META_KEY] = name
         with tracing(request_id=name):
             response = self.get_response(request)
-            _say(request, response, time.monotonic() - started)
+            match = request.resolver_match
+            log_answer(
+                request.method or "",
+                request.path,
+                response.status_code,
+                time.monotonic() - started,
+                route=match.route if match else None,
+            )
         response["X-Request-ID"] = name
         return response
 
 
-def _say(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
-    """One line for the request: no query, no header, no body."""
-    path, match = request.path[:LONGEST_PATH], request.resolver_match
+def request_name(given: str) -> str:
+    """The name of a request: what its client calls it, when that is a sane name, else a new one."""
+    return given if _SANE.fullmatch(given) else str(uuid_utils.uuid7())
+
+
+def log_answer(
+    method: str, path: str, status: int, seconds: float, *, route: str | None = None
+) -> None:
+    """Write one line for an answered request: no query, no header, no body."""
+    path = path[:LONGEST_PATH]
     told = {
-        "method": request.method,
-        "route": match.route if match else None,
+        "method": method,
+        "route": route,
         "path": path,
-        "status": response.status_code,
+        "status": status,
         "ms": round(1000 * seconds, 1),
     }
-    access.info("%s %s %s", request.method, path, response.status_code, extra=told)
+    access.info("%s %s %s", method, path, status, extra=told)

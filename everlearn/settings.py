@@ -35,6 +35,7 @@ EVERLEARN_PREDICT_TIMEOUT = _given.predict_timeout  # seconds
 EVERLEARN_PORT = _given.port
 EVERLEARN_TRUSTED_PROXIES = _given.trusted_proxies
 EVERLEARN_ANONYMOUS_PER_MINUTE = _given.anonymous_per_minute
+EVERLEARN_CONNECTIONS_PER_NETWORK = _given.connections_per_network
 # Links are made with this, never with the Host that a request came with.
 EVERLEARN_PUBLIC_URL = _given.public_url or f"http://localhost:{EVERLEARN_PORT}"
 EVERLEARN_CODE_REVISION = _given.code_revision

@@ -1,22 +1,17 @@
-"""everlearn/bodies.py: how long a body may be, whatever its headers say."""
+"""everlearn/bodies.py: how long a body may be; what receives it is in test_web_worker.py."""
 
-import io
-import json
-import socket
-import time
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import httpx
 import pytest
 from django.utils import timezone
 
-from everlearn.bodies import MIB, limit_of
+from everlearn.body_limits import MIB, limit_of
 from everlearn.wsgi import application
 from feedback_app.models import RetrainingRun
 from models_app.models import RegisteredModel, RegistrySync
-from tests.factories import LONG, make_champion, make_model
+from tests.factories import make_champion, make_model
 from tests.feedback_app.makers import make_run
 
 PREDICT = "/api/models/leaves/predict/"
@@ -34,70 +29,10 @@ def web(one_connection: None) -> Iterator[httpx.Client]:
         yield client
 
 
-class Broken:
-    """A body whose connection breaks after what looks like the whole."""
-
-    def __init__(self) -> None:
-        self.rest = [json.dumps({"instances": [LONG]}).encode()]
-
-    def read(self, _: int) -> bytes:
-        if not self.rest:
-            raise ConnectionResetError
-        return self.rest.pop()
-
-
-def _environ(body: Any) -> dict[str, Any]:
-    return {
-        "REQUEST_METHOD": "POST", "PATH_INFO": PREDICT, "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80", "wsgi.url_scheme": "http", "CONTENT_TYPE": "application/json",
-        "wsgi.input": body,
-    }  # fmt: skip
-
-
 def _codes(answer: httpx.Response) -> list[str]:
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["X-Request-ID"]
     return [error["code"] for error in answer.json()["errors"]]
-
-
-def _pieces(size: int) -> Iterator[bytes]:
-    """A body of unknown length: httpx sends it in chunks."""
-    yield b"["
-    for _ in range(size // 2**16):
-        yield b" " * 2**16
-    yield b"]"
-
-
-@pytest.mark.parametrize("size", [2, 3 * MIB])
-def test_a_refused_body_is_read_to_its_end_so_that_the_connection_can_go_on(web, size):
-    body = io.BytesIO(b"x" * size)
-    request = web.build_request("POST", "/trigger", headers={"Content-Length": str(size)})
-    request.stream = httpx.ByteStream(body.getvalue())
-    transport = httpx.WSGITransport(_reading(body))
-
-    assert transport.handle_request(request).status_code in (401, 413)
-    assert body.tell() == size
-
-
-def test_whoever_promises_more_than_is_sent_is_answered_all_the_same(one_connection):
-    """H3: the connection stays open, so nobody knows that nothing more will come."""
-    ours, theirs = socket.socketpair()
-    theirs.sendall(b"{}")
-    started = time.monotonic()
-    with ours, theirs, ours.makefile("rb") as body:
-        answer = application(
-            _environ(body) | {"CONTENT_LENGTH": str(3 * MIB), "gunicorn.socket": ours},
-            lambda status, headers: None,
-        )
-        assert ours.gettimeout() is None
-
-    assert b"body_too_large" in b"".join(answer)
-    assert time.monotonic() - started < 8
-
-
-def _reading(body: io.BytesIO):
-    """The application, given that very stream."""
-    return lambda environ, start: application(environ | {"wsgi.input": body}, start)
 
 
 @pytest.mark.parametrize(
@@ -124,30 +59,6 @@ def test_a_body_over_the_limit_is_refused_as_json(web, path, size):
 
     assert answer.status_code == 413
     assert _codes(answer) == ["body_too_large"]
-
-
-@pytest.mark.parametrize("path", [PREDICT, "/api/feedback/"])
-def test_the_limit_holds_for_chunks_too_and_no_more_is_read(web, path):
-    """H3: gunicorn hands a chunked body over as a stream without a length."""
-    answer = web.post(path, content=_pieces(11 * MIB))
-
-    assert answer.status_code == 413
-    assert _codes(answer) == ["body_too_large"]
-
-
-def test_a_body_in_chunks_is_read_like_any_other(web):
-    answer = web.post(PREDICT, content=iter([b'{"instances": [', json.dumps(LONG).encode(), b"]}"]))
-
-    assert answer.status_code == 200
-    assert answer.json()["predictions"][0]["value"] == "oak"
-
-
-def test_chunks_that_break_off_are_not_taken_for_the_whole(web):
-    environ = _environ(Broken()) | {"HTTP_TRANSFER_ENCODING": "chunked"}
-
-    answered = application(environ, lambda status, headers: None)
-
-    assert b"body_incomplete" in b"".join(answered)
 
 
 def test_a_body_of_exactly_the_limit_is_read(web):
