@@ -79,6 +79,8 @@ def when_ready(server: object) -> None:
 def post_worker_init(worker: Worker) -> None:
     from models_app import counting, following
 
+    # The loop that receives for all waits behind each of the threads: by default 5 ms each time.
+    sys.setswitchinterval(0.001)
     if not metric_files.take_room(worker.pid):
         counting.stop()
     following.start()

@@ -41,6 +41,7 @@ ALWAYS_ANSWERED = "/health"
 SWEEP_SECONDS = 0.5
 NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 CLOSED_AT_ONCE = 16
+UNSENT = 128 * 1024  # bytes that the system takes of an answer before it can send them
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
@@ -77,6 +78,10 @@ class WebWorker(ThreadWorker):
 
     def run(self) -> None:
         """Serve until told to end; see gunicorn's own."""
+        for listener in self.sockets:
+            # What it accepts takes this over: else the system holds megabytes for a slow reader.
+            with suppress(OSError, AttributeError):
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         try:
             super().run()
         finally:
