@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 
-from feedback_app import golden
-from feedback_app.models import GOLDEN_ROW, Feedback
+from feedback_app import golden, sources
+from feedback_app.models import GOLDEN_ROW, Feedback, FeedbackReview
 from models_app import serving
 from models_app.learning import bounds
 from models_app.learning.rows import digest_instance
@@ -97,6 +98,24 @@ def screen(drafts: Sequence[Feedback], *, trusted: bool, anonymous: bool = False
         policy = policies.setdefault(model.pk, Policy(model))
         _decide(draft, policy, opinions.get(draft.pk), anonymous=anonymous)
         _note_golden(draft, policy, trusted=trusted)
+
+
+def hold_anonymous(model: RegisteredModel) -> int:
+    """Have anonymous feedback wait that was accepted before the model's policy wanted that.
+
+    What a person accepted, and what a version has learnt already, stays. Returns how many wait now.
+    """
+    if not Policy(model).anonymous_waits:
+        return 0
+    reviewed = FeedbackReview.objects.filter(stands=OuterRef("pk"), decision="accept")
+    accepted = Feedback.objects.filter(
+        ~Exists(reviewed),
+        registered_model=model,
+        status=Status.ACCEPTED,
+        source__startswith=sources.NETWORK,
+        snapshots=None,
+    )
+    return accepted.update(status=Status.PENDING, reasons=["anonymous"], accepted_at=None)
 
 
 def _decide(draft: Feedback, policy: Policy, opinion: Opinion | None, *, anonymous: bool) -> None:

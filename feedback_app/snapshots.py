@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from feedback_app import golden_tables, parquet
+from feedback_app import golden_tables, parquet, screening
 from feedback_app.fairness import newest_within_share
 from feedback_app.models import Feedback
 from feedback_app.training_rows import (
@@ -77,6 +77,7 @@ def freeze(
     when its columns are not the declared ones.
     """
     model = registered_model
+    screening.hold_anonymous(model)
     base_rows = _base_rows(model, base)
     # Rows may have been pinned while the data was being read.
     model.refresh_from_db(fields=["golden_digest"])

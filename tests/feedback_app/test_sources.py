@@ -14,11 +14,12 @@ from rest_framework.test import APIClient
 from feedback_app.links import Link
 from feedback_app.models import Feedback
 from feedback_app.sources import source_group
-from models_app.models import Prediction, RegisteredModel
+from models_app.models import Prediction, RegisteredModel, TrainingSnapshot
 from models_app.strangers import network_of
 from tests.conftest import KeyMaker
 from tests.factories import LONG, make_champion, make_model
 from tests.feedback_app.makers import make_prediction
+from tests.feedback_app.test_snapshots import freeze
 
 pytestmark = pytest.mark.django_db
 
@@ -234,6 +235,31 @@ class TestAnonymous:
         assert client.post(PATH, WORD).json()["status"] == "accepted"
         assert Client().post(link_of(client, prediction), {"right": "yes"}).status_code == 200
         assert {word.status for word in Feedback.objects.all()} == {"accepted"}
+
+    def test_waits_too_if_it_was_accepted_while_a_person_promoted(
+        self, api: APIClient, client_with: KeyMaker
+    ) -> None:
+        model = make_champion().registered_model
+        learnt, later, seen = (
+            api.post(PATH, {**WORD, "features": {"length": 6.0 + n, "width": 1.0}}).json()["id"]
+            for n in range(3)
+        )
+        Feedback.objects.get(pk=learnt).snapshots.add(
+            TrainingSnapshot.objects.create(
+                registered_model=model, digest="a", rows=9, feedback_rows=1
+            )
+        )
+        for decision in ("reject", "accept"):
+            review = {"decision": decision, "reason": "seen"}
+            client_with("review").post(f"{PATH}{seen}/review/", review)
+        key = client_with("feedback").post(PATH, WORD).json()["id"]
+        model.promotion = {"mode": "auto"}
+        model.save()
+
+        assert freeze(model).feedback_rows == 3
+
+        waits = {str(word.pk): word.status for word in Feedback.objects.all()}
+        assert waits == {learnt: "accepted", later: "pending", seen: "accepted", key: "accepted"}
 
     @pytest.mark.parametrize(
         "policies",
