@@ -250,4 +250,4 @@ def test_a_pickle_is_never_read(home: Path, digest: str) -> None:
 
     pickled = estimator_bundle(home, digest, pickle.dumps(fitted()))
 
-    assert refusal_of(pickled) == "bundle_refused"
+    assert refusal_of(pickled) == "artifact_untrusted"
