@@ -25,6 +25,7 @@ from django.utils.module_loading import import_string
 
 from models_app import atomic_storage, signing
 from models_app.learning.answers import Answers
+from models_app.learning.background import background_rows
 from models_app.learning.kinds import Columns
 from models_app.learning.schema import Schema
 from models_app.refusals import BundleRefused
@@ -41,8 +42,9 @@ SMOKE = "smoke.json"
 FOLDER = "everlearn"
 FILES = frozenset({"model.onnx", "estimator.skops", SMOKE})
 TOLERANCE = 1e-4
-# The first of the smoke rows are real ones, evenly spread over those that it learnt from.
-BACKGROUND_ROWS = 10
+# A bundle made before bundles held background rows has training rows as the first smoke rows.
+OLD_BACKGROUND_ROWS = 10
+MOST_BACKGROUND_ROWS = 10
 KEPT_ON_DISK = 30
 
 # By name, so that a process without any fallen-back version never imports scikit-learn.
@@ -98,8 +100,7 @@ def load(digest: str) -> Bundle:
         smoke = json.loads(files[SMOKE])
         bundle = _open(digest, manifest, files)
         _refuse_other_answers(bundle, smoke)
-        usual = bundle.schema.columns(smoke["instances"][:BACKGROUND_ROWS])
-        bundle = replace(bundle, background=usual)
+        bundle = replace(bundle, background=_background(bundle.schema, manifest, smoke))
     except BundleRefused:
         raise
     except Exception as error:
@@ -291,6 +292,16 @@ def _begin_of(kept: Path) -> bytes:
             return file.read(signing.LONGEST + 1)
     except OSError:
         return b""
+
+
+def _background(schema: Schema, manifest: Mapping[str, Any], smoke: Mapping[str, Any]) -> Columns:
+    """The encoded rows that an explanation compares with; none is a row of the training data."""
+    if (rows := manifest.get("background")) is None:
+        rows = background_rows(schema, smoke["instances"][:OLD_BACKGROUND_ROWS])
+    if not 0 < len(rows) <= MOST_BACKGROUND_ROWS:
+        raise BundleRefused(f"its manifest has {len(rows)} background rows")
+    schema.check(rows)
+    return schema.columns(rows)
 
 
 def _fetch(digest: str, name: str, sha: str) -> bytes:

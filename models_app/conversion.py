@@ -27,6 +27,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 
 from models_app import bundles
 from models_app.learning.answers import Answers
+from models_app.learning.background import background_rows
 from models_app.learning.kinds import Columns
 from models_app.learning.schema import Schema
 from models_app.probes import probes_of
@@ -106,7 +107,9 @@ def make_bundle(
         form.file_name: form.file,
         bundles.SMOKE: bundles.smoke_of(form.runtime.answer(schema.columns(smoke)), smoke),
     }
-    digest = bundles.write(files, _manifest(subject, form, name=name, task=task))
+    manifest = _manifest(subject, form, name=name, task=task)
+    manifest["background"] = background_rows(schema, instances)
+    digest = bundles.write(files, manifest)
     # Loaded once from storage: what a web process will meet has then been met here.
     bundles.load(digest)
     return MadeBundle(digest, form.name, reason)
@@ -249,6 +252,20 @@ def _as_estimator(subject: _Subject) -> _Form:
 
 
 def _smoke_rows(rows: Sequence[dict[str, Any]], real: int) -> list[dict[str, Any]]:
-    """A few of the rows given, evenly spread, and a few of the probes after them."""
+    """A few of the rows given, mixed with each other, and a few of the probes after them.
+
+    They travel with the bundle, so none of them is a row of the training data: each feature
+    takes its value from another row than the feature before it.
+    """
     step = max(1, real // SMOKE_ROWS)
-    return [*rows[:real:step][:SMOKE_ROWS], *rows[real:][:SMOKE_ROWS]]
+    some = rows[:real:step][:SMOKE_ROWS]
+    names = list(dict.fromkeys(name for row in some for name in row))
+    mixed = [
+        {
+            name: row[name]
+            for place, name in enumerate(names)
+            if name in (row := some[(first + place) % len(some)])
+        }
+        for first in range(len(some))
+    ]
+    return [*mixed, *rows[real:][:SMOKE_ROWS]]

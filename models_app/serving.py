@@ -23,7 +23,7 @@ from models_app import counting, following, previewing, storing, tracing
 from models_app.bundles import Bundle
 from models_app.following import Served
 from models_app.learning.answers import Answers
-from models_app.learning.explanation import contributions
+from models_app.learning.explanation import contributions, significant
 from models_app.learning.kinds import Columns
 from models_app.learning.schema import MAX_PROBLEMS, InvalidInstances, Problem, Schema
 from models_app.models import Prediction, new_id
@@ -41,6 +41,8 @@ MAX_INSTANCES = 1000
 TRACED = 10
 # Each feature of each instance to explain is replaced by each of a bundle's background rows.
 MAX_EXPLAINED_ROWS = 20_000
+# Of each number in an explanation for callers without a key; all seven for those with one.
+EXPLANATION_DIGITS = 3
 
 # A version that fails on numbers below it is broken; beyond, its float32 may overflow.
 ABSURD = 1e15
@@ -168,7 +170,8 @@ def _answer(
     predictions = _predictions(answers)
     _warn(schema, checked, predictions)
     if explain:
-        _explain(bundle, columns, answers, predictions)
+        digits = EXPLANATION_DIGITS if client is None else None
+        _explain(bundle, columns, answers, predictions, digits=digits)
     asked_by = {"client": client, "subject": subject, "preview": is_preview}
     rows = _rows(served, checked, predictions, asked_by)
     with storing.writing():
@@ -193,7 +196,12 @@ def _refuse_too_many(instances: Sequence[object]) -> None:
 
 
 def _explain(
-    bundle: Bundle, columns: Columns, answers: Answers, predictions: Sequence[JsonObject]
+    bundle: Bundle,
+    columns: Columns,
+    answers: Answers,
+    predictions: Sequence[JsonObject],
+    *,
+    digits: int | None,
 ) -> None:
     features, rows = bundle.schema.features, min(map(len, bundle.background.values()))
     most = max(1, MAX_EXPLAINED_ROWS // (len(features) * rows))
@@ -210,6 +218,8 @@ def _explain(
         features=features,
         ask=partial(bundle.answer, within=settings.EVERLEARN_PREDICT_TIMEOUT),
     )
+    if digits is not None:
+        moved = significant(moved, digits)
     for prediction, row in zip(predictions, moved.tolist(), strict=True):
         prediction["explanation"] = dict(zip(bundle.schema.names, row, strict=True))
 

@@ -52,6 +52,14 @@ def contributions(
     return rounded
 
 
+def significant(numbers: NDArray[np.float64], digits: int) -> NDArray[np.float64]:
+    """The numbers rounded to so many significant digits: 1234.5 to 1230 with three."""
+    sizes = np.where(numbers == 0, 1.0, np.abs(numbers))
+    steps = 10.0 ** (np.floor(np.log10(sizes)) - digits + 1)
+    rounded: NDArray[np.float64] = np.round(np.round(numbers / steps) * steps, _DIGITS) + 0.0
+    return rounded
+
+
 def _scores(answers: Answers, of: NDArray[np.object_]) -> NDArray[np.float64]:
     """The score of `of`, an answer a row, among the answers of the same rows."""
     scores: NDArray[np.float64]

@@ -18,7 +18,8 @@ memory addresses or array indices for compiled code has a check of its own:
 | all else | plain attributes that NumPy checks as it reads them | `parameter_checks` |
 
 Left out on purpose: SplineTransformer (scipy's BSpline trusts its arrays), Birch, QuadTree,
-Mahalanobis, standardised Euclidean and haversine distances, partials, bound methods, `operator` functions.
+Mahalanobis, standardised Euclidean and haversine distances, partials, bound methods and
+`operator` functions.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def features_of(owner: Record) -> int:
 
 
 def is_fitted(owner: Record, *attributes: str) -> bool:
-    """Whether it has any of the attributes that a fit gives it; without, scikit-learn refuses it."""
+    """Whether it has any of the attributes that a fit gives it; else scikit-learn refuses it."""
     return any(isinstance(owner.state, dict) and one in owner.state for one in attributes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,16 @@ from numpy.typing import NDArray
 
 from models_app.learning.answers import Answers
 from models_app.learning.kinds import Columns
+from models_app.refusals import ModelFailed
+from models_app.runtimes.onnx_checks import checked
 from models_app.time_limits import too_slow, watchdog
 
 FILE = "model.onnx"
 
 # A float32 carries seven digits; the rest of its decimals would only be noise in an answer.
 _DIGITS = 7
+# For the values between the steps of a graph, of all graphs together.
+MOST_MEMORY = 2 << 30
 
 
 class OnnxRuntime:
@@ -35,11 +40,16 @@ class OnnxRuntime:
         classes: Sequence[str],
         has_probabilities: bool,
     ) -> None:
+        graph = checked(graph, inputs)
+        _bound_memory()
         options = onnxruntime.SessionOptions()
         # Requests run side by side already; threads inside one would only wait for each other.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        # By its first bytes alone a graph could ask for another format than the one looked at.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        options.add_session_config_entry("session.use_env_allocators", "1")
         self._session = onnxruntime.InferenceSession(
             graph, options, providers=["CPUExecutionProvider"]
         )
@@ -78,13 +88,25 @@ class OnnxRuntime:
         key = watchdog.watch(options, within)
         try:
             return list(self._session.run(self._outputs, feed, options))
-        except Exception:
+        except Exception as error:
             # onnxruntime has no error of its own for a run that was told to end.
             if options.terminate:
                 raise too_slow(within) from None
-            raise
+            # It ran out of the memory that graphs have, or its values do not fit each other.
+            raise ModelFailed(f"The model could not compute an answer: {error!s:.200}") from error
         finally:
             watchdog.forget(key)
+
+
+@cache
+def _bound_memory() -> None:
+    """Let all graphs of this process compute in MOST_MEMORY bytes, and fail beyond."""
+    place = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    # 1: grow by what is asked for, where onnxruntime would double each time.
+    bounds = {"max_mem": MOST_MEMORY, "arena_extend_strategy": 1}
+    onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(bounds))
 
 
 def _as_input(columns: list[NDArray[Any]]) -> NDArray[Any]:

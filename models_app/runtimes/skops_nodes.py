@@ -131,12 +131,10 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return _same(list(one.items()), list(other.items()))
     if isinstance(one, np.ndarray):
-        return (
-            one.dtype == other.dtype
-            and one.shape == other.shape
-            and one.tobytes() == other.tobytes()
-        )
-    return bool(one == other or (one != one and other != other)) and not sparse.issparse(one)
+        alike = (one.dtype, one.shape) == (other.dtype, other.shape)
+        return alike and bool(one.tobytes() == other.tobytes())
+    alike = not sparse.issparse(one) and bool(one == other)
+    return alike or (isinstance(one, float) and math.isnan(one) and math.isnan(other))
 
 
 def _reader_of(node: Node) -> Callable[[_Reader, Node], Any]:

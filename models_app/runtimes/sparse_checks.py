@@ -28,7 +28,7 @@ def check_vectorizer(owner: Record) -> None:
     name = short(owner)
     expect(owner.get("input") == "content", f"{name} has input = {owner.get('input')!r:.40}; only "
            "input = \"content\" is allowed, as others read files")  # fmt: skip
-    expect(owner.get("analyzer") in _ANALYZERS, f"the analyzer of {name} is not allowed; use one of "
+    expect(owner.get("analyzer") in _ANALYZERS, f"the analyzer of {name} is not one of "
            f"{', '.join(_ANALYZERS)}")  # fmt: skip
     for one in ("preprocessor", "tokenizer"):
         expect(owner.get(one) is None, f"{name} has a {one}; only None is allowed")
@@ -90,9 +90,12 @@ def _found(owner: Record, place: int, categories: Any) -> int:
         "a feature has no categories",
     )
     if isinstance(categories, np.ndarray) and categories.dtype.kind in "biuf":
-        known = [one for one in categories.ravel().tolist() if one == one]  # without NaN
+        known = categories[~np.isnan(categories)].tolist()
         # They are looked for by bisection, which may find a place outside of an unsorted list.
-        rising = all(one < other for one, other in pairwise(known))
+        rising = (
+            all(one < other for one, other in pairwise(known))
+            and not np.isnan(categories[: len(known)]).any()
+        )
         expect(rising and categories.ndim == 1, "the categories of a feature are not sorted")
     if not owner.get("_infrequent_enabled"):
         return len(categories)

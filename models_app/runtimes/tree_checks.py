@@ -37,7 +37,7 @@ def check_tree(tree: Record) -> None:
     features = integer(tree.arguments[0], "n_features of a tree", least=1)
     outputs = integer(tree.arguments[2], "n_outputs of a tree", least=1, most=_MOST_OUTPUTS)
     classes = array(tree.arguments[1], "n_classes of a tree", np.intp, (outputs,))
-    sound = 1 <= classes.min() and classes.max() <= _MOST_CLASSES
+    sound = classes.min() >= 1 and classes.max() <= _MOST_CLASSES
     expect(sound, "n_classes of a tree makes no sense")
     count = integer(tree.get("node_count"), "node_count of a tree", least=1)
     integer(tree.get("max_depth"), "max_depth of a tree")

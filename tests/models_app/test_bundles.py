@@ -183,7 +183,7 @@ def test_a_bundle_that_answers_its_smoke_rows_otherwise_is_refused(home: Path, d
     "changed",
     [
         {"features": [{"name": "length", "kind": "colour", "required": True}]},
-        {"inputs": [["length"]]},
+        {"inputs": [["length"], ["breadth"], "width"], "runtime": "estimator"},
         {"runtime": "os.system"},
         {"task": None, "classes": None},
     ],
@@ -192,6 +192,12 @@ def test_a_manifest_that_makes_no_sense_is_refused(
     home: Path, digest: str, changed: dict[str, Any]
 ) -> None:
     assert refusal_of(rewritten(home, digest, **changed)) == "bundle_refused"
+
+
+def test_a_manifest_whose_inputs_are_not_those_of_the_graph_is_refused(
+    home: Path, digest: str
+) -> None:
+    assert refusal_of(rewritten(home, digest, inputs=[["length"]])) == "artifact_untrusted"
 
 
 def test_a_bundle_of_another_format_is_refused(home: Path, digest: str) -> None:

@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from django.test import override_settings
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from rest_framework.test import APIClient
 
 from models_app import bundles, following, time_limits
@@ -26,35 +27,26 @@ URL = "/api/models/leaves/predict/"
 
 
 def endless_graph() -> bytes:
-    """Counts to a number that nobody lives to see."""
-    body = helper.make_graph(
-        [
-            helper.make_node("Identity", ["on"], ["on_out"]),
-            helper.make_node("Add", ["kept", "kept"], ["kept_out"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("i", TensorProto.INT64, []),
-            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("kept", TensorProto.FLOAT, None),
-        ],
-        [
-            helper.make_tensor_value_info("on_out", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("kept_out", TensorProto.FLOAT, None),
-        ],
-    )
+    """Multiplies large matrices for longer than anybody waits, with allowed operators only."""
+    names = [f"power_{place}" for place in range(2000)]
+    nodes = [
+        helper.make_node("ReduceSum", ["rows"], ["sum"]),
+        helper.make_node("Add", ["weights", "sum"], [names[0]]),
+        *(
+            helper.make_node("MatMul", [before, "weights"], [after])
+            for before, after in pairwise(names)
+        ),
+        helper.make_node("ReduceSum", [names[-1]], ["value"]),
+    ]
     graph = helper.make_graph(
-        [helper.make_node("Loop", ["times", "on", "rows"], ["value"], body=body)],
+        nodes,
         "endless",
         [helper.make_tensor_value_info("rows", TensorProto.FLOAT, [None, 2])],
         [helper.make_tensor_value_info("value", TensorProto.FLOAT, None)],
-        [
-            helper.make_tensor("times", TensorProto.INT64, [], [2**62]),
-            helper.make_tensor("on", TensorProto.BOOL, [], [True]),
-        ],
+        [numpy_helper.from_array(np.ones((1500, 1500), np.float32), "weights")],
     )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    return bytes(made.SerializeToString())
+    opsets = [helper.make_opsetid("", 18)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
 
 
 def endless_onnx() -> OnnxRuntime:
