@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models_app.learning.answers import Answers
-from models_app.learning.explanation import contributions
+from models_app.learning.explanation import contributions, significant
 from models_app.learning.kinds import Columns
 from models_app.learning.schema import Feature, Schema
 
@@ -93,3 +93,9 @@ def test_everything_is_asked_at_once_and_nothing_given_is_changed() -> None:
 
     assert batches == [2 * 3 * 3]
     assert all((asked[name] == before[name]).all() for name in asked)
+
+
+def test_significant_digits_count_from_the_first_one_that_is_not_zero() -> None:
+    numbers = np.array([1234.5, -0.0123456, 0.0, 0.9999, 7.0])
+
+    assert significant(numbers, 3).tolist() == [1230.0, -0.0123, 0.0, 1.0, 7.0]

@@ -186,11 +186,27 @@ def test_an_answer_can_be_explained(api: APIClient) -> None:
     assert "explanation" not in api.post(URL, {"instances": [SHORT]}).json()["predictions"][0]
 
 
+def test_without_a_key_an_explanation_has_three_digits(
+    api: APIClient, client_with: ClientWith
+) -> None:
+    make_champion()
+    body = {"instances": [{"length": 4.9, "width": 3.3}], "explain": True}
+
+    public, own = (
+        client.post(URL, body).json()["predictions"][0]["explanation"]
+        for client in (api, client_with("predict"))
+    )
+
+    assert public != own
+    for name, value in public.items():
+        assert value == pytest.approx(float(f"{own[name]:.3g}"), abs=1e-7)
+
+
 def test_no_more_is_explained_than_is_cheap(
     api: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_champion()
-    monkeypatch.setattr(serving, "MAX_EXPLAINED_ROWS", 2 * 10 * 3)
+    monkeypatch.setattr(serving, "MAX_EXPLAINED_ROWS", 2 * 3 * 3)
 
     assert api.post(URL, {"instances": [SHORT] * 3, "explain": True}).status_code == 200
     response = api.post(URL, {"instances": [SHORT] * 4, "explain": True})

@@ -39,7 +39,7 @@ from tests.models_app.runtimes.attacks import (
 
 def reading(vectorizer: Any) -> Pipeline:
     """A pipeline that opens the file whose name stands in a row."""
-    rows = pd.DataFrame({"path": np.array(["/dev/null", "/dev/zero"], dtype=object)})
+    rows = pd.DataFrame({"path": np.array(["/dev/null", "/dev/null"], dtype=object)})
     columns = ColumnTransformer([("text", vectorizer, "path")], sparse_threshold=0.0)
     last = KNeighborsClassifier(1, algorithm="brute")
     made = Pipeline([("columns", columns), ("estimator", last)])
