@@ -45,13 +45,17 @@ _CHECKS: Mapping[str, Callable[[Record], None]] = {
 }
 
 
-def check_file(file: bytes) -> None:
-    """Raise BundleRefused (`artifact_untrusted`) unless a skops file may be built."""
-    whole = read(Archive(file))
+def check_file(file: bytes) -> list[str]:
+    """The names of all types and functions in a skops file, each of which may be built.
+
+    Raises BundleRefused (`artifact_untrusted`) for a file that must not be built.
+    """
+    whole, names = read(Archive(file))
     try:
         check(whole)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         expect(False, f"an object of its skops file makes no sense: {error!r:.100}")
+    return names
 
 
 def check(value: Any) -> None:

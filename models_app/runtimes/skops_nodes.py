@@ -67,8 +67,11 @@ class Objects(list[Any]):
     """The items of an array of objects, which may be lists in turn."""
 
 
-def read(archive: Archive) -> Any:
-    """What a skops file would build. Raises BundleRefused for anything that is not on our lists."""
+def read(archive: Archive) -> tuple[Any, list[str]]:
+    """What a skops file would build, and the names of all types and functions in it.
+
+    Raises BundleRefused for anything that is not on our lists.
+    """
     try:
         schema = json.loads(archive.schema())
     except (ValueError, RecursionError) as error:
@@ -78,11 +81,12 @@ def read(archive: Archive) -> Any:
     known = type(protocol) is int and protocol in PROTOCOLS
     expect(known, f"its skops file is of protocol {protocol!r:.20}, which is not known here")
     try:
-        value = _Reader(archive).value(schema)
+        reader = _Reader(archive)
+        value = reader.value(schema)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         refuse(f"its skops file makes no sense: {error!r:.100}")
     archive.refuse_unused()
-    return value
+    return value, sorted(reader.names)
 
 
 class _Reader:
@@ -90,6 +94,7 @@ class _Reader:
         self.archive = archive
         self._seen: dict[int, tuple[Node, Any]] = {}
         self._nodes = self._depth = 0
+        self.names: set[str] = set()
 
     def value(self, node: Node) -> Any:
         identity = node["__id__"]
@@ -112,6 +117,7 @@ class _Reader:
         expect(self._nodes <= MOST_NODES, f"its skops file has over {MOST_NODES:,} nodes")
         expect(self._depth <= DEEPEST, f"its skops file is nested over {DEEPEST} deep")
         value = _reader_of(node)(self, node)
+        self.names.add(type_of(node))
         self._depth -= 1
         return value
 

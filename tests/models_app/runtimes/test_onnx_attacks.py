@@ -233,7 +233,7 @@ def doubling() -> ModelProto:
         model(node("ConstantOfShape", "n"), known=(whole("n", 10**6, 10**6),)),
         model(
             node("Gather", "w", "places"),
-            known=(weights("w", 1, 10**5), whole("places", *[0] * 10**5)),
+            known=(weights("w", 1, 10**5), whole("places", *[0] * 5 * 10**4)),
         ),
     ],
     ids=["outer product", "constants", "doubling", "constant of a shape", "gather"],
