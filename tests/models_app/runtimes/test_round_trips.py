@@ -154,8 +154,11 @@ PIPELINES = {
     "union": make_pipeline(make_union(PCA(1), SelectKBest(k=1)), LAST),
     "polynomials": make_pipeline(PolynomialFeatures(2), StandardScaler(), LAST),
     "bins": make_pipeline(KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf"), LAST),
-    "one-hot": make_pipeline(OneHotEncoder(handle_unknown="infrequent_if_exist",
-                                           min_frequency=2, drop="first"), LAST),
+    "one-hot": make_pipeline(
+        KBinsDiscretizer(8, encode="ordinal", strategy="uniform"),
+        OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=8, drop="first"),
+        LAST,
+    ),
     "ordinal": make_pipeline(OrdinalEncoder(handle_unknown="use_encoded_value",
                                             unknown_value=-1), LAST),
     "target encoder": make_pipeline(TargetEncoder(cv=2, random_state=0), LAST),
