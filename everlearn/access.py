@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Q
+
+from models_app.refusals import NotFound
 
 # The roles: a key is given actions as scopes, staff are members of the two groups.
 KEY, VIEWER, MANAGER = "key", "viewer", "manager"
@@ -116,6 +118,14 @@ def permission_rows(actions: Iterable[str]) -> list[Permission]:
         app_label, codename = name.split(".")
         wanted |= Q(content_type__app_label=app_label, codename=codename)
     return list(Permission.objects.filter(wanted))
+
+
+def named_user(username: str) -> User:
+    """The user of that name, active or not. Raises NotFound."""
+    user = User.objects.filter(username=username).first()
+    if user is None:
+        raise NotFound(f"There is no user named {username[:150]!r}.")
+    return user
 
 
 def create_groups(**_: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -13,14 +14,15 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from django_q.models import Failure, OrmQ, Schedule, Success
 from rest_framework_api_key.models import APIKey
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from everlearn import keys
+from everlearn import key_pages, keys, sessions, two_factor
 from everlearn.access import GROUPS
 from everlearn.key_forms import KeyForm
 from everlearn.models import ApiKey
@@ -28,11 +30,11 @@ from models_app.decisions import StaffHttpRequest, ask, say
 from models_app.read_only import ReadOnlyAdmin, StrictAdmin, row_or_404
 
 # Whoever may so much as look at django-q's own pages can run tasks again, and add a schedule of
-# any function; keys have scopes and accounts here.
-for _model in (Schedule, OrmQ, Success, Failure, APIKey, User, Group):
+# any function; keys have scopes and accounts here. The devices' own pages show their secrets.
+for _model in (Schedule, OrmQ, Success, Failure, APIKey, User, Group, TOTPDevice, StaticDevice):
     if admin.site.is_registered(_model):
         admin.site.unregister(_model)
-KEY_TONES = {"live": "success", "expired": "warning", "revoked": "danger"}
+KEY_TONES = {"live": "success", "rolled": "info", "expired": "warning", "revoked": "danger"}
 
 
 @admin.register(User)
@@ -40,6 +42,45 @@ class UserAdmin(DjangoUserAdmin[User], StrictAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    actions_detail = ("end_sessions", "reset_two_factor")
+
+    def has_account_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return request.user.has_perm("auth.change_user")
+
+    @action(description="End all sessions", permissions=["account"], icon="logout")
+    def end_sessions(self, request: StaffHttpRequest, object_id: str) -> HttpResponse:
+        return self._done_to(
+            request, object_id, "end_sessions", "End all sessions of {}?",
+            lambda user: f"{sessions.end_sessions_of(user, actor=request.user)} sessions ended.",
+        )  # fmt: skip
+
+    @action(description="Reset two-factor login", permissions=["account"], icon="phonelink_erase")
+    def reset_two_factor(self, request: StaffHttpRequest, object_id: str) -> HttpResponse:
+        def reset(user: User) -> str:
+            two_factor.reset(user, actor=request.user)
+            return f"The two-factor login of {user} is off."
+
+        title = "Reset the two-factor login of {}?"
+        return self._done_to(request, object_id, "reset_two_factor", title, reset)
+
+    def _done_to(
+        self,
+        request: StaffHttpRequest,
+        object_id: str,
+        name: str,
+        title: str,
+        change: Callable[[User], str],
+    ) -> HttpResponse:
+        """Ask first; on POST, do it."""
+        user = row_or_404(User, object_id)
+        page = reverse("admin:auth_user_change", args=[user.pk])
+        if request.method == "POST":
+            say(request, lambda: change(user))
+            return redirect(page)
+        return ask(
+            self, request, forms.Form(),
+            template=f"admin/everlearn/{name}.html", title=title.format(user), back=page,
+        )  # fmt: skip
 
 
 @admin.register(Group)
@@ -60,19 +101,28 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     """API keys; none is ever shown again, so none can be copied here."""
 
     list_display = (
-        "name", "prefix", "state", "may", "user", "last_used_at", "expiry_date", "created",
+        "name", "prefix", "state", "may", "places", "user", "last_used_at", "expiry_date",
+        "created",
     )  # fmt: skip
     list_filter = ("revoked",)
     list_select_related = ("user",)
     search_fields = ("name", "prefix")
     fields = list_display
-    actions_detail = ("revoke",)
+    actions_detail = ("roll", "limit", "revoke")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("everlearn.add_apikey")
 
     def has_revoke_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm("everlearn.change_apikey")
+
+    @action(description="Roll", permissions=["revoke"], icon="autorenew")
+    def roll(self, request: StaffHttpRequest, object_id: str) -> HttpResponse:
+        return key_pages.roll(self, request, row_or_404(ApiKey, object_id))
+
+    @action(description="Limit to networks", permissions=["revoke"], icon="lan")
+    def limit(self, request: StaffHttpRequest, object_id: str) -> HttpResponse:
+        return key_pages.limit(self, request, row_or_404(ApiKey, object_id))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         return ApiKey.objects.defer("hashed_key")
@@ -81,11 +131,17 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def state(self, key: ApiKey) -> str:
         if key.revoked:
             return "revoked"
-        return "expired" if key.has_expired else "live"
+        if key.has_expired:
+            return "expired"
+        return "rolled" if key.rolled_from else "live"
 
     @display(description="Scopes")
     def may(self, key: ApiKey) -> str:
         return ", ".join(key.scopes)
+
+    @display(description="Networks")
+    def places(self, key: ApiKey) -> str:
+        return ", ".join(key.networks or ()) or "any"
 
     def add_view(
         self,
@@ -97,24 +153,13 @@ class ApiKeyAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         form = KeyForm(request.POST or None)
         if form.is_valid() and (key := _made(request, form)):
-            return self._show(request, form, key)
+            return key_pages.show(self, request, form.cleaned_data["name"], key)
         return ask(
             self, request, form,
             template="admin/everlearn/new_key.html",
             title="Make an API key",
             back=reverse("admin:everlearn_apikey_changelist"),
         )  # fmt: skip
-
-    def _show(self, request: HttpRequest, form: KeyForm, key: str) -> HttpResponse:
-        # In this one answer and nowhere else: a message would lie in a session until it is read.
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"The API key {form.cleaned_data['name']}",
-            "key": key,
-            "back": reverse("admin:everlearn_apikey_changelist"),
-        }
-        return TemplateResponse(request, "admin/everlearn/key.html", context)
 
     @action(description="Revoke", permissions=["revoke"], icon="block")
     def revoke(self, request: StaffHttpRequest, object_id: str) -> HttpResponse:
@@ -136,7 +181,11 @@ def _made(request: StaffHttpRequest, form: KeyForm) -> str:
     given = form.cleaned_data
     try:
         return keys.create_key(
-            given["name"], given["scopes"], actor=request.user, expires_in=given["expires"]
+            given["name"],
+            given["scopes"],
+            actor=request.user,
+            expires_in=given["expires"],
+            networks=given["networks"],
         )
     except keys.KeyRefused as refusal:
         form.add_error("name", refusal.detail)

@@ -11,7 +11,13 @@ class EverlearnConfig(AppConfig):
     def ready(self) -> None:
         # So that a warning is a line of the log like any other.
         logging.captureWarnings(True)
-        from everlearn import access, checks, openapi  # noqa: F401 - two register themselves
+        from everlearn import (  # noqa: F401 - all but one register themselves
+            access,
+            checks,
+            openapi,
+            rights_audit,
+            sessions,
+        )
 
         # Last of the apps, so that the permissions of all others exist by then.
         post_migrate.connect(access.create_groups, sender=self)

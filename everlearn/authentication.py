@@ -12,13 +12,13 @@ from rest_framework.authentication import (
     SessionAuthentication,
     get_authorization_header,
 )
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
 from everlearn import keys
 from everlearn.models import KeyHolder
 from models_app.strangers import address_of
-from models_app.strikes import Kind, refuse_if_out, strike
+from models_app.strikes import Kind, count_failure
 
 # A revoked key must be refused within 5 s; until then it costs no query.
 REMEMBERED_SECONDS = 4.0
@@ -40,12 +40,14 @@ class KeyAuthentication(BaseAuthentication):
         if not header:
             return None
         try:
-            return self._holder(_key_in(header)), None
+            holder = self._holder(_key_in(header))
+            # On each request: a key that is remembered may come from elsewhere.
+            if holder.networks and not keys.is_allowed(address_of(request.META), holder.networks):
+                raise keys.KeyRefused("The API key may not be used from this network.")
         except keys.KeyRefused as refusal:
-            address = address_of(request.META)
-            refuse_if_out(Kind.KEY, address)
-            strike(Kind.KEY, address)
+            count_failure(Kind.KEY, address_of(request.META))
             raise AuthenticationFailed(str(refusal)) from None
+        return holder, None
 
     def _holder(self, key: bytes) -> KeyHolder:
         # By its hash, so that no list of live keys lies in memory.
@@ -71,4 +73,7 @@ class StaffSessionAuthentication(SessionAuthentication):
 
     def authenticate(self, request: Request) -> tuple[AbstractBaseUser, None] | None:
         user = getattr(request._request, "user", None)  # noqa: SLF001 - as DRF's own class
+        if getattr(user, "two_factor_missing", False):
+            detail = "Two-factor login is required: set it up at /admin/two-factor/, or log in."
+            raise PermissionDenied(detail, code="two_factor_required")
         return super().authenticate(request) if getattr(user, "is_staff", False) else None

@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,30 @@ class Configuration:
         values.number,
         "250",
         "Connections that each web process holds open for one network; 0 for any number.",
+    )
+    session_idle: timedelta = _setting(
+        "EVERLEARN_SESSION_IDLE",
+        values.duration,
+        "12h",
+        "A login of staff ends after so long without a request, as 30m, 12h or 1d.",
+    )
+    session_lifetime: timedelta = _setting(
+        "EVERLEARN_SESSION_LIFETIME",
+        values.duration,
+        "14d",
+        "A login of staff ends after so long, however much it is used.",
+    )
+    confirm_password_after: timedelta = _setting(
+        "EVERLEARN_CONFIRM_PASSWORD_AFTER",
+        values.duration,
+        "15m",
+        "Keys, accounts and overrides need a password that was typed within so long.",
+    )
+    require_totp: bool = _setting(
+        "EVERLEARN_REQUIRE_TOTP",
+        values.yes_or_no,
+        "false",
+        "Whether staff must log in with a code of an authenticator app (TOTP) as well.",
     )
     durability: str = _setting(
         "EVERLEARN_DURABILITY",

@@ -29,7 +29,7 @@ from feedback_app import dispatching
 from feedback_app.models import Erasure, SourceLook
 from feedback_app.secrecy import without_secrets
 from models_app import bundles, registry, signing
-from models_app.models import ModelVersion, RegisteredModel, RegistrySync
+from models_app.models import ModelVersion, RegisteredModel, RegistrySync, WebProcess
 from models_app.refusals import BundleRefused
 
 MIB = 2**20
@@ -39,6 +39,7 @@ DISK_BROKEN, DISK_LOW = 200 * MIB, 2048 * MIB
 PULSE_LATE = timedelta(seconds=60)
 RECONCILE_LATE = timedelta(seconds=60)
 KEY_ENDS_SOON = timedelta(days=14)
+FORWARDED_LATELY = timedelta(days=1)
 SECRET_OLD_DAYS = 365
 MLFLOW_PATIENCE = 15.0
 MLFLOW_REMEDY = "start it, or correct MLFLOW_TRACKING_URI; predictions and rollbacks go on"
@@ -281,6 +282,21 @@ def _settings() -> Iterator[Finding]:
         yield Finding("settings", State.OK, f"{environment}, where that may be")
 
 
+def _proxies() -> Iterator[Finding]:
+    if settings.EVERLEARN_TRUSTED_PROXIES:
+        said = f"{settings.EVERLEARN_TRUSTED_PROXIES} trusted, for the addresses of clients"
+        yield Finding("proxies", State.OK, said)
+        return
+    lately = timezone.now() - FORWARDED_LATELY
+    if WebProcess.objects.filter(forwarded_at__gt=lately).exists():
+        said = "requests came with X-Forwarded-For, and no proxy is trusted: limits of logins and "
+        said += "requests take all clients behind a proxy for one"
+        remedy = "if a proxy of yours is in front, set EVERLEARN_TRUSTED_PROXIES to how many are"
+        yield Finding("proxies", State.WARNING, said, remedy)
+    else:
+        yield Finding("proxies", State.OK, "none trusted, and no request came through one")
+
+
 def _how_bad() -> State:
     """What it is to have something that production must not have."""
     production = settings.EVERLEARN_ENVIRONMENT == "production"
@@ -294,6 +310,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "storage": _storage,
     "disk": _disk,
     "keys": _keys,
+    "proxies": _proxies,
     "training": _training,
     "data": _data,
     "privacy": _privacy,

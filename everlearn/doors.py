@@ -91,10 +91,24 @@ ADMIN: dict[str, dict[str, str]] = {
     "django_q.success": {"view": "queue"},
     "django_q.failure": {"view": "queue"},
     "django_q.schedule": {"view": "queue"},
-    "everlearn.apikey": {"view": "keys", "add": "keys", "revoke": "keys"},
-    "auth.user": dict.fromkeys(("view", "add", "change", "delete", "password_change"), "accounts"),
+    "everlearn.apikey": dict.fromkeys(("view", "add", "revoke", "limit", "roll"), "keys"),
+    "auth.user": dict.fromkeys(
+        (
+            "view",
+            "add",
+            "change",
+            "delete",
+            "password_change",
+            "end_sessions",
+            "reset_two_factor",
+        ),
+        "accounts",
+    ),
     "auth.group": dict.fromkeys(("view", "add", "change", "delete"), "accounts"),
 }
+
+# Pages of the admin about one's own login, for every member of staff.
+OWN_PAGES = ("two-factor", "sessions", "confirm-password", "login-code")
 
 # Commands act as `--as USER`; those for anybody in the shell change nothing that is guarded.
 COMMANDS: dict[str, str] = {
@@ -108,6 +122,9 @@ COMMANDS: dict[str, str] = {
     "rotate_bundle_key": "signing",
     "create_api_key": "keys",
     "revoke_api_key": "keys",
+    "roll_api_key": "keys",
+    "reset_totp": "accounts",
+    "end_sessions": "accounts",
     "forget": "privacy",
     "export_subject": "privacy",
     **dict.fromkeys(

@@ -1,4 +1,4 @@
-"""What a superuser fills in to make an API key."""
+"""What a superuser fills in to make, limit or roll an API key."""
 
 from __future__ import annotations
 
@@ -12,8 +12,41 @@ from everlearn.access import SCOPES, USUAL_SCOPES
 from models_app.learning.triggers import parse_duration
 
 
-class KeyForm(forms.Form):
+def _duration(text: str) -> timedelta | None:
+    try:
+        return parse_duration(text) if text else None
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+
+
+class NetworksForm(forms.Form):
+    """From where a key may be used."""
+
+    networks = forms.CharField(
+        required=False, max_length=2500, widget=UnfoldAdminTextInputWidget(),
+        help_text="Networks that it may be used from, as 192.0.2.0/24, 2001:db8::/48; empty: any.",
+    )  # fmt: skip
+
+    def clean_networks(self) -> list[str]:
+        return [one for one in self.cleaned_data["networks"].replace(",", " ").split() if one]
+
+
+class RollForm(forms.Form):
+    """For how long the old key works beside the new one."""
+
+    overlap = forms.CharField(
+        initial="24h", widget=UnfoldAdminTextInputWidget(),
+        help_text="The old key works so much longer, as 24h or 7d; 0s ends it at once.",
+    )  # fmt: skip
+
+    def clean_overlap(self) -> timedelta | None:
+        return _duration(self.cleaned_data["overlap"])
+
+
+class KeyForm(NetworksForm):
     """Whose key it is, what it may do, and for how long."""
+
+    field_order = ("name", "scopes", "expires", "networks")
 
     name = forms.CharField(
         max_length=50, widget=UnfoldAdminTextInputWidget(),
@@ -30,7 +63,4 @@ class KeyForm(forms.Form):
     )  # fmt: skip
 
     def clean_expires(self) -> timedelta | None:
-        try:
-            return parse_duration(given) if (given := self.cleaned_data["expires"]) else None
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
+        return _duration(self.cleaned_data["expires"])

@@ -26,6 +26,7 @@ REDACTED = "[redacted]"
 # What a record may carry beside its message; any other attribute stays out of the log.
 IDS = ("request_id", "run", "predictions")
 ACCESS = ("method", "route", "path", "status", "ms")
+SECURITY = ("event", "account", "actor", "address", "detail")  # see `audit`
 # Written by us alone, so that nothing has to be taken out of them.
 OURS = frozenset({"at", "level", "logger", "route"})
 
@@ -84,7 +85,7 @@ class JsonLines(JsonFormatter):
         log_data["level"], log_data["logger"] = record.levelname, record.name
         log_data["message"] = record.message
         told = vars(record) | message_dict
-        for name in (*IDS, *ACCESS, "exc_info", "stack_info"):
+        for name in (*IDS, *ACCESS, *SECURITY, "exc_info", "stack_info"):
             if told.get(name) is not None:
                 log_data[name] = told[name]
 

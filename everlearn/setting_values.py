@@ -6,6 +6,7 @@ The message says what is wrong with the text without repeating it, since it may 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from environ import Env
 
 from models_app import signing_keys
+from models_app.learning.triggers import parse_duration
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -33,6 +35,12 @@ def count(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) < 1:
         raise ValueError("not a whole number above 0")
     return int(text)
+
+
+def duration(text: str) -> timedelta:
+    if (parsed := parse_duration(text)) <= timedelta(0):
+        raise ValueError("not longer than 0 s")
+    return parsed
 
 
 def port(text: str) -> int:

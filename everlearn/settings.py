@@ -36,6 +36,10 @@ EVERLEARN_PORT = _given.port
 EVERLEARN_TRUSTED_PROXIES = _given.trusted_proxies
 EVERLEARN_ANONYMOUS_PER_MINUTE = _given.anonymous_per_minute
 EVERLEARN_CONNECTIONS_PER_NETWORK = _given.connections_per_network
+EVERLEARN_SESSION_IDLE = _given.session_idle
+EVERLEARN_SESSION_LIFETIME = _given.session_lifetime
+EVERLEARN_CONFIRM_PASSWORD_AFTER = _given.confirm_password_after
+EVERLEARN_REQUIRE_TOTP = _given.require_totp
 # Links are made with this, never with the Host that a request came with.
 EVERLEARN_PUBLIC_URL = _given.public_url or f"http://localhost:{EVERLEARN_PORT}"
 EVERLEARN_CODE_REVISION = _given.code_revision
@@ -75,6 +79,9 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "csp",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "django_q",
     "rest_framework",
     "rest_framework_api_key",
@@ -99,6 +106,8 @@ MIDDLEWARE = [
     "everlearn.middleware.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "everlearn.account_middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -130,15 +139,17 @@ STATIC_URL = "/static/"
 # The files are served from where the apps keep them: no collectstatic between clone and use.
 WHITENOISE_USE_FINDERS = True
 
+_VALIDATORS: dict[str, dict[str, int]] = {
+    "UserAttributeSimilarityValidator": {},
+    "MinimumLengthValidator": {"min_length": 12},
+    "CommonPasswordValidator": {},
+    "NumericPasswordValidator": {},
+}
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in _VALIDATORS.items()
 ]
+OTP_TOTP_ISSUER = "EverLearn"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 # Browsers share cookies between the ports of a host, and so between instances side by side.
@@ -148,6 +159,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = EVERLEARN_PUBLIC_URL.startswith("ht
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 # No script of ours reads it: forms carry the token in a field.
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = int(EVERLEARN_SESSION_IDLE.total_seconds())
 # A proxy that ends TLS asks over plain HTTP, so that Django cannot know its own origin.
 CSRF_TRUSTED_ORIGINS = [EVERLEARN_PUBLIC_URL]
 if _given.tls_header:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest
 from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 
 def _file(path: str) -> Callable[[HttpRequest], str]:
@@ -19,6 +20,14 @@ ADMIN = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": _file("everlearn/icon.svg")}
     ],
+    # At the user's name; Django's own link to the password is gone where this is given.
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "Change password", "link": reverse_lazy("admin:password_change")},
+            {"title": "Two-factor login", "link": reverse_lazy("two-factor")},
+            {"title": "Your sessions", "link": reverse_lazy("sessions")},
+        ]
+    },
     "STYLES": [_file("everlearn/admin.css")],
     "COLORS": {
         # Teal; 600 is dark enough for white words on it.

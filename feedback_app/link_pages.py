@@ -17,7 +17,7 @@ from models_app import pages, reports
 from models_app.models import Prediction
 from models_app.refusals import Conflict, Gone, NotFound, Refused, Unavailable
 from models_app.strangers import address_of
-from models_app.strikes import Kind, refuse_if_out, strike
+from models_app.strikes import Kind, count_failure
 
 ALTERED = "altered"
 EXPIRED = "expired"
@@ -44,9 +44,7 @@ def _answer(request: HttpRequest, text: str) -> HttpResponse:
         link = Link.of(text)
     except BadLink:
         # Only those who guess wrong wait: whoever has a link that is right may use it.
-        address = address_of(request.META)
-        refuse_if_out(Kind.LINK, address)
-        strike(Kind.LINK, address)
+        count_failure(Kind.LINK, address_of(request.META))
         return _over(request, ALTERED, 404)
     if link.expired:
         return _over(request, EXPIRED, 410, link=link)

@@ -18,7 +18,7 @@ from models_app import promotion, reports
 from models_app.admin_forms import PromotionForm, RollbackForm
 from models_app.models import Deployment, ModelVersion, RegisteredModel
 from models_app.read_only import row_or_404
-from models_app.refusals import Refused
+from models_app.refusals import ReauthenticationRequired, Refused
 
 MAY_OVERRIDE = "models_app.override_gate"
 LINES_SHOWN = 5
@@ -79,9 +79,14 @@ def roll_back_to(request: HttpRequest, object_id: str) -> HttpResponse:
 
 
 def say(request: HttpRequest, change: Callable[[], str]) -> None:
-    """Carry out one change; what it tells, or why it was refused, becomes a message."""
+    """Carry out one change; what it tells, or why it was refused, becomes a message.
+
+    Raises ReauthenticationRequired, which leads to the page that asks for the password.
+    """
     try:
         messages.success(request, change())
+    except ReauthenticationRequired:
+        raise
     except Refused as refusal:
         messages.error(request, refusal.detail)
 

@@ -29,6 +29,7 @@ from models_app.loading import Loader
 from models_app.models import RegisteredModel, WebProcess
 from models_app.neighbours import Neighbours
 from models_app.refusals import BundleRefused, NotReady, Unavailable
+from models_app.strangers import ignored_forwarding
 
 logger = logging.getLogger(__name__)
 
@@ -206,7 +207,11 @@ class Follower:
                 WebProcess.objects.update_or_create(
                     host=socket.gethostname(),
                     pid=os.getpid(),
-                    defaults={"generations": generations, "seen_at": timezone.now()},
+                    defaults={
+                        "generations": generations,
+                        "seen_at": timezone.now(),
+                        "forwarded_at": ignored_forwarding.at,
+                    },
                 )
                 WebProcess.objects.filter(seen_at__lt=timezone.now() - 6 * ALIVE_WITHIN).delete()
             self._neighbours.look()

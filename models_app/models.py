@@ -300,6 +300,9 @@ class WebProcess(models.Model):
     pid = models.PositiveIntegerField()
     generations = models.JSONField(default=dict, help_text="Model name to {generation, loaded_at}.")
     seen_at = models.DateTimeField(default=timezone.now)
+    forwarded_at = models.DateTimeField(
+        null=True, help_text="When X-Forwarded-For last came while no proxy is trusted."
+    )
 
     class Meta:
         verbose_name_plural = "web processes"

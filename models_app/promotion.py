@@ -12,7 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 
 from models_app import bundles, signing, syncing
-from models_app.actors import system_user
+from models_app.actors import refuse_old_password, system_user
 from models_app.learning.schema import Problem
 from models_app.models import Deployment, ModelVersion, RegisteredModel, RegistryAlias
 from models_app.refusals import (
@@ -144,6 +144,8 @@ def _refuse_unless_allowed(actor: User, reason: str, override: bool = False) -> 
         raise PermissionDenied("Promoting and rolling back needs promote_registeredmodel.")
     if override and not actor.has_perm("models_app.override_gate"):
         raise PermissionDenied("Promoting against the gate's word needs override_gate.")
+    if override:
+        refuse_old_password(actor)
     if not reason.strip():
         raise InvalidInput([Problem("reason", "required", "Say why: the ledger keeps it.")])
 

@@ -6,6 +6,7 @@ Refused
 ├── InvalidInput       what was sent is wrong; `problems` names each place
 ├── TooMuch            more items than one request may hold
 ├── TooOften           asked again too soon; `wait` says for how many seconds
+├── ReauthenticationRequired   the password was typed too long ago for what was asked
 ├── Conflict           the thing is not in a state that allows it
 │   ├── GenerationMoved    another promotion came first; `generation` is the current one
 │   ├── NotHandedOver      a workflow asks for a run that is still frozen here; ask again soon
@@ -74,6 +75,12 @@ class TooOften(Refused):
     def __init__(self, detail: str, *, wait: int) -> None:
         super().__init__(detail)
         self.wait = wait
+
+
+class ReauthenticationRequired(Refused):
+    """Somebody logged in is to type the password again before this is done."""
+
+    default_code = "reauthentication_required"
 
 
 class Conflict(Refused):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 
 from models_app.refusals import TooOften
 
@@ -29,6 +31,21 @@ def address_of(meta: Mapping[str, Any]) -> str:
         told = hops[-min(settings.EVERLEARN_TRUSTED_PROXIES, len(hops))]
         return told if _is_address(told) else seen
     return seen
+
+
+class IgnoredForwarding:
+    """When X-Forwarded-For last came to this process while no proxy is trusted; for `doctor`."""
+
+    def __init__(self) -> None:
+        self.at: datetime | None = None
+
+    def note(self, meta: Mapping[str, Any]) -> None:
+        """Keep the time, in memory alone: the process says it with its next sign of life."""
+        if "HTTP_X_FORWARDED_FOR" in meta and not settings.EVERLEARN_TRUSTED_PROXIES:
+            self.at = timezone.now()
+
+
+ignored_forwarding = IgnoredForwarding()
 
 
 @lru_cache(maxsize=4096)

@@ -1,12 +1,12 @@
 """Failures that somebody guessing would have, counted by address in the database.
 
 There all processes see them, and neither a cache that vanishes nor a restart forgets them. Only
-the address counts: whom somebody pretends to be is never locked out by it.
+the address counts. Logins are limited by `everlearn.login_limits`.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models import F
@@ -19,13 +19,13 @@ WINDOW = timedelta(minutes=1)
 
 
 class Kind(models.TextChoices):
-    LOGIN = "login"
+    LOGIN = "login"  # the release before counts these here
     LINK = "link"
     KEY = "key"
 
 
 # Failures from one address in one window, after which it has to wait for the next.
-ALLOWED = {Kind.LOGIN: 10, Kind.LINK: 30, Kind.KEY: 100}
+ALLOWED = {Kind.LINK: 30, Kind.KEY: 100}
 
 
 class Strike(models.Model):
@@ -45,26 +45,32 @@ class Strike(models.Model):
         return f"{self.count} times {self.kind} from {self.network}"
 
 
-def refuse_if_out(kind: Kind, address: str) -> None:
-    """Raise TooOften when `address` failed too often lately; ask before looking at a guess."""
-    now = timezone.now()
-    standing = Strike.objects.filter(
-        kind=kind, network=network_of(address), ends_at__gt=now, count__gte=ALLOWED[kind]
-    ).first()
-    if standing is not None:
-        wait = int((standing.ends_at - now).total_seconds()) + 1
-        raise TooOften(f"Too many failures from your address; try in {wait} s.", wait=wait)
+def count_failure(kind: Kind, address: str) -> None:
+    """Count one failure of `address`. Raises TooOften beyond what is allowed in a window.
 
-
-def strike(kind: Kind, address: str) -> None:
-    """Count one failure of `address`."""
-    now = timezone.now()
-    mine = Strike.objects.filter(kind=kind, network=network_of(address))
-    if mine.filter(ends_at__gt=now).update(count=F("count") + 1):
+    However many fail at once, no more of them than are allowed return: the database counts.
+    """
+    now, network = timezone.now(), network_of(address)
+    mine = Strike.objects.filter(kind=kind, network=network)
+    if _counted(mine, kind, now):
         return
-    Strike.objects.filter(ends_at__lte=now).delete()
-    # Two that come first at once count as one.
-    Strike.objects.bulk_create(
-        [Strike(kind=kind, network=network_of(address), ends_at=now + WINDOW)],
-        ignore_conflicts=True,
-    )
+    standing = mine.first()
+    if standing is None:
+        Strike.objects.filter(ends_at__lte=now).delete()
+        Strike.objects.bulk_create(
+            [Strike(kind=kind, network=network, count=0, ends_at=now + WINDOW)],
+            ignore_conflicts=True,
+        )
+        if _counted(mine, kind, now):
+            return
+    ends_at = standing.ends_at if standing else now + WINDOW
+    wait = max(1, int((ends_at - now).total_seconds()) + 1)
+    raise TooOften(f"Too many failures from your address. Try again in {wait} s.", wait=wait)
+
+
+def _counted(mine: models.QuerySet[Strike], kind: Kind, now: datetime) -> bool:
+    """Whether one more is within what is allowed, in this window or a new one."""
+    within = mine.filter(ends_at__gt=now, count__lt=ALLOWED[kind])
+    if within.update(count=F("count") + 1):
+        return True
+    return bool(mine.filter(ends_at__lte=now).update(count=1, ends_at=now + WINDOW))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
+from everlearn.sessions import PASSWORD_AT
 from tests.factories import make_user
 
 
@@ -15,6 +17,14 @@ def staff(username: str, *groups: str, **fields: Any) -> Client:
     """Somebody of those groups, logged in, in a browser."""
     client = Client(HTTP_ACCEPT="text/html")
     client.force_login(make_user(username, groups=groups, is_staff=True, **fields))
+    return client
+
+
+def with_old_password(client: Client) -> Client:
+    """The same browser when its password was typed too long ago for keys and accounts."""
+    session = client.session
+    session[PASSWORD_AT] -= settings.EVERLEARN_CONFIRM_PASSWORD_AFTER.total_seconds() + 1
+    session.save()
     return client
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.test import override_settings
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from everlearn import doctor, keys
@@ -17,7 +17,9 @@ from everlearn.models import ApiKey
 from feedback_app.models import Erasure
 from models_app import registry
 from models_app.actors import system_user
+from models_app.following import Follower
 from models_app.models import RegistrySync
+from models_app.strangers import ignored_forwarding
 from tests.factories import make_champion
 from tests.fake_github import Answer, FakeGitHub
 
@@ -176,3 +178,23 @@ def test_where_runs_are_trained_is_told_and_whether_that_can_be() -> None:
             assert finding.state is state
             assert "acme/wine" in finding.said
             assert github.dispatched() == []
+
+
+def test_a_proxy_that_nobody_trusts_is_told_once_requests_come_through_one(settings) -> None:
+    process = Follower()
+    Client().get("/health")
+    process._try_to_say({})
+    assert states("proxies") == [State.OK]
+
+    Client().get("/health", headers={"X-Forwarded-For": "198.51.100.5"})
+    process._try_to_say({})
+    (warned,) = findings("proxies")
+    settings.EVERLEARN_TRUSTED_PROXIES = 1
+    ignored_forwarding.at = None
+    Client().get("/health", headers={"X-Forwarded-For": "198.51.100.5"})
+
+    assert warned.state is State.WARNING
+    assert "EVERLEARN_TRUSTED_PROXIES" in warned.remedy
+    assert "198.51.100.5" not in str(warned)
+    assert ignored_forwarding.at is None
+    assert states("proxies") == [State.OK]

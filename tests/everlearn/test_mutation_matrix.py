@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 
-from everlearn import keys
+from everlearn import key_rolling, keys, sessions, two_factor
 from everlearn.access import ACTIONS, USUAL_SCOPES
 from everlearn.doors import ANYBODY, COMMANDS
 from feedback_app import erasing, exporting, golden, golden_tables, intake, retraining
@@ -96,6 +96,19 @@ MUTATIONS: dict[str, tuple[str, Callable[[User], Any]]] = {
     ),
     "make a key": ("keys", lambda actor: keys.create_key("new", ["read"], actor=actor)),
     "revoke a key": ("keys", lambda actor: keys.revoke_key("old", actor=actor)),
+    "limit a key": ("keys", lambda actor: keys.limit_to_networks("old", ["::1"], actor=actor)),
+    "roll a key": (
+        "keys",
+        lambda actor: key_rolling.roll_key("old", actor=actor, overlap=timedelta(hours=1)),
+    ),
+    "end sessions of another": (
+        "accounts",
+        lambda actor: sessions.end_sessions_of(system_user("cli"), actor=actor),
+    ),
+    "reset a two-factor login": (
+        "accounts",
+        lambda actor: two_factor.reset(system_user("cli"), actor=actor),
+    ),
     "forget a subject": (
         "privacy",
         lambda actor: erasing.forget("ada", actor=actor, patience=timedelta(0)),
@@ -156,6 +169,9 @@ SHELL = {
     "apply": ["{file}"],
     "create_api_key": ["new", "--scopes", "read"],
     "revoke_api_key": ["old"],
+    "roll_api_key": ["old"],
+    "end_sessions": ["cli"],
+    "reset_totp": ["cli"],
     "forget": ["--subject", "ada"],
     "export_subject": ["--subject", "ada"],
     "training_data": ["leaves", "--format", "csv"],

@@ -1,4 +1,5 @@
-"""`manage.py create_api_key NAME --scopes a,b [--expires 90d]`: print a new key, once."""
+"""`manage.py create_api_key NAME --scopes a,b [--expires 90d]`: print a new
+key, once."""
 
 from __future__ import annotations
 
@@ -23,6 +24,10 @@ class Command(ActingCommand):
         parser.add_argument("--scopes", required=True, help=f"of {','.join(SCOPES)}; {usual}")
         parser.add_argument("--expires", metavar="90d", help="after so long; default: never")
 
+        parser.add_argument(
+            "--networks", default="", metavar="192.0.2.0/24,…", help="may be used from there alone"
+        )
+
     def act(self, actor: User, **options: Any) -> None:
         scopes = [scope.strip() for scope in options["scopes"].split(",") if scope.strip()]
         expires = options["expires"]
@@ -30,6 +35,9 @@ class Command(ActingCommand):
             expires_in = None if expires is None else parse_duration(expires)
         except ValueError as error:
             raise CommandError(f"--expires: {error}") from error
+        networks = [one for one in options["networks"].split(",") if one.strip()]
         self.stdout.write(
-            keys.create_key(options["name"], scopes, actor=actor, expires_in=expires_in)
+            keys.create_key(
+                options["name"], scopes, actor=actor, expires_in=expires_in, networks=networks
+            )
         )
