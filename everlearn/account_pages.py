@@ -38,6 +38,7 @@ def two_factor_page(request: StaffHttpRequest) -> HttpResponse:
     if device:
         left = two_factor.recovery_codes_left(request.user)
         return _page(request, "two_factor", "Two-factor login", form=form, left=left)
+    form.fields["code"].help_text = "6 digits."
     unconfirmed = two_factor.unconfirmed_device(request.user)
     return _page(
         request, "two_factor_setup", "Set up two-factor login", form=form,

@@ -8,6 +8,7 @@ another session engine: the release before could not read its sessions during an
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
 
@@ -18,6 +19,7 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.dispatch import receiver
 from django.http import HttpRequest
@@ -84,14 +86,15 @@ def _write(request: HttpRequest, session: SessionBase, old: str | None) -> None:
         "user_agent": request.headers.get("User-Agent", "")[:LONGEST_AGENT],
         "last_seen_at": now,
     }
-    # The key changes where Django makes a session anew, as at a change of the password.
-    mine = UserSession.objects.filter(session_key__in=[session.session_key, old])
-    if not mine.update(session_key=session.session_key, **seen):
-        UserSession.objects.create(
-            user_id=session[SESSION_KEY], session_key=session.session_key or "", **seen
-        )
-        long_ago = now - settings.EVERLEARN_SESSION_LIFETIME
-        UserSession.objects.filter(last_seen_at__lt=long_ago).delete()
+    key, rows = session.session_key or "", UserSession.objects
+    # Another request of the same browser may write the same row at this moment.
+    with suppress(IntegrityError), transaction.atomic():
+        if rows.filter(session_key=key).update(**seen):
+            return
+        # The key changes where Django makes a session anew, as at a change of the password.
+        if not rows.filter(session_key=old or "").update(session_key=key, **seen):
+            rows.create(user_id=session[SESSION_KEY], session_key=key, **seen)
+        rows.filter(last_seen_at__lt=now - settings.EVERLEARN_SESSION_LIFETIME).delete()
 
 
 def password_is_old(session: SessionBase) -> bool:

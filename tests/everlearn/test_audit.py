@@ -91,8 +91,10 @@ def test_changes_of_rights_in_the_admin_are_written_with_who_made_them(
     boss.post("/admin/auth/user/add/", form)
     user = User.objects.get(username="new")
     group = Group.objects.get(name="manager")
-    more = {"username": "new", "is_active": "on", "is_staff": "on", "is_superuser": "on",
-            "groups": [group.pk], "date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}  # fmt: skip
+    more = {
+        "username": "new", "is_active": "on", "is_staff": "on", "is_superuser": "on",
+        "groups": [group.pk], "date_joined_0": "2026-01-01", "date_joined_1": "00:00:00",
+    }  # fmt: skip
     assert boss.post(page_of(user), more).status_code == 302
     other = {"password1": NEW + "!", "password2": NEW + "!", "usable_password": "true"}
     assert boss.post(f"/admin/auth/user/{user.pk}/password/", other).status_code == 302

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
 from django.db import connection
 from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
 from everlearn.login_limits import LIMITS, count_attempt
+from everlearn.management.commands.up import _first_password
 from everlearn.models import KnownNetwork, LoginLimit
 from feedback_app.links import Link
 from models_app.refusals import TooOften
@@ -257,6 +259,10 @@ def test_a_short_or_common_password_is_refused_and_those_there_are_stay() -> Non
     for new in ("elevenchars", COMMON, "837465019283746"):
         form = {"old_password": "secret", "new_password1": new, "new_password2": new}
         assert browser.post("/admin/password_change/", form).status_code == 200, new
+
+
+def test_the_first_password_of_an_installation_is_one_that_would_be_taken() -> None:
+    validate_password(_first_password(), User.objects.get(username="admin"))
 
 
 def test_an_attempt_that_is_refused_is_not_counted() -> None:
