@@ -71,6 +71,8 @@ ACTIONS: dict[str, Action] = {
         ),
         (MANAGER,),
     ),
+    # look at who used how much, and what is deleted when
+    "usage": Action(("models_app.view_dailyusage"), (MANAGER,)),
     # export and forget what is known of a person
     "privacy": Action(("models_app.forget_subject",), (MANAGER,)),
     # From here on superusers alone, in a browser or a shell.

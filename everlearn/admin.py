@@ -11,6 +11,7 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -25,7 +26,9 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from everlearn import key_pages, keys, sessions, two_factor
 from everlearn.access import GROUPS
 from everlearn.key_forms import KeyForm
+from everlearn.key_quotas import set_quotas
 from everlearn.models import ApiKey
+from everlearn.quota_admin import KeyQuotaAdmin, with_rows_today
 from models_app.decisions import StaffHttpRequest, ask, say
 from models_app.read_only import ReadOnlyAdmin, StrictAdmin, row_or_404
 
@@ -97,18 +100,18 @@ class GroupAdmin(DjangoGroupAdmin, StrictAdmin):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnlyAdmin):
+class ApiKeyAdmin(KeyQuotaAdmin):
     """API keys; none is ever shown again, so none can be copied here."""
 
     list_display = (
         "name", "prefix", "state", "may", "places", "user", "last_used_at", "expiry_date",
-        "created",
+        "created", "rows_today",
     )  # fmt: skip
     list_filter = ("revoked",)
     list_select_related = ("user",)
     search_fields = ("name", "prefix")
-    fields = list_display
-    actions_detail = ("roll", "limit", "revoke")
+    fields = (*list_display[:-1], "used_today")
+    actions_detail = ("roll", "limit", "quotas", "revoke")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("everlearn.add_apikey")
@@ -125,7 +128,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         return key_pages.limit(self, request, row_or_404(ApiKey, object_id))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
-        return ApiKey.objects.defer("hashed_key")
+        return with_rows_today(ApiKey.objects.defer("hashed_key"))
 
     @display(description="State", label=KEY_TONES)
     def state(self, key: ApiKey) -> str:
@@ -180,13 +183,16 @@ def _made(request: StaffHttpRequest, form: KeyForm) -> str:
     """The new key; "" when it was refused, which the form then tells."""
     given = form.cleaned_data
     try:
-        return keys.create_key(
-            given["name"],
-            given["scopes"],
-            actor=request.user,
-            expires_in=given["expires"],
-            networks=given["networks"],
-        )
+        with transaction.atomic():
+            key = keys.create_key(
+                given["name"],
+                given["scopes"],
+                actor=request.user,
+                expires_in=given["expires"],
+                networks=given["networks"],
+            )
+            set_quotas(given["name"], form.quotas, actor=request.user)
+        return key
     except keys.KeyRefused as refusal:
         form.add_error("name", refusal.detail)
         return ""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import difflib
 import os
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from environ import Env
 
 from everlearn import setting_values as values
+from everlearn.limit_settings import LimitSettings
 from models_app import signing_keys
 
 BASE_DIR = values.BASE_DIR
@@ -28,12 +29,11 @@ class ConfigurationError(Exception):
     """A setting is unknown or malformed; the message is one line that names it."""
 
 
-def _setting(name: str, parse: Callable[[str], Any], default: str, help_text: str) -> Any:
-    return field(metadata={"name": name, "parse": parse, "default": default, "help": help_text})
+_setting = values.setting
 
 
 @dataclass(frozen=True)
-class Configuration:
+class Configuration(LimitSettings):
     """What the environment says, parsed. One field is one line of `.env.example`."""
 
     home: Path = _setting(

@@ -82,6 +82,7 @@ ADMIN: dict[str, dict[str, str]] = {
     "models_app.registryalias": {"view": "read"},
     "models_app.webprocess": {"view": "read"},
     "models_app.trainingsnapshot": {"view": "read"},
+    "models_app.dailyusage": {"view": "usage"},
     "feedback_app.feedback": {
         "view": "read",
         **dict.fromkeys(("accept", "reject", "accept_selected", "reject_selected"), "review"),
@@ -91,7 +92,9 @@ ADMIN: dict[str, dict[str, str]] = {
     "django_q.success": {"view": "queue"},
     "django_q.failure": {"view": "queue"},
     "django_q.schedule": {"view": "queue"},
-    "everlearn.apikey": dict.fromkeys(("view", "add", "revoke", "limit", "roll"), "keys"),
+    "everlearn.apikey": dict.fromkeys(
+        ("view", "add", "revoke", "limit", "roll", "quotas"), "keys"
+    ),
     "auth.user": dict.fromkeys(
         (
             "view",
@@ -125,6 +128,7 @@ COMMANDS: dict[str, str] = {
     "roll_api_key": "keys",
     "reset_totp": "accounts",
     "end_sessions": "accounts",
+    "set_key_quotas": "keys",
     "forget": "privacy",
     "export_subject": "privacy",
     **dict.fromkeys(

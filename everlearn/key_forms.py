@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from everlearn.access import SCOPES, USUAL_SCOPES
+from everlearn.key_quotas import QuotaForm
 from models_app.learning.triggers import parse_duration
 
 
@@ -43,7 +44,7 @@ class RollForm(forms.Form):
         return _duration(self.cleaned_data["overlap"])
 
 
-class KeyForm(NetworksForm):
+class KeyForm(NetworksForm, QuotaForm):
     """Whose key it is, what it may do, and for how long."""
 
     field_order = ("name", "scopes", "expires", "networks")

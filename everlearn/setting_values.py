@@ -6,9 +6,12 @@ The message says what is wrong with the text without repeating it, since it may 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import field
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from environ import Env
@@ -16,7 +19,13 @@ from environ import Env
 from models_app import signing_keys
 from models_app.learning.triggers import parse_duration
 
+LONGEST_KEPT = timedelta(days=36500)
 BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def setting(name: str, parse: Callable[[str], Any], default: str, help_text: str) -> Any:
+    """A field of `Configuration`."""
+    return field(metadata={"name": name, "parse": parse, "default": default, "help": help_text})
 
 
 def path(text: str) -> Path:
@@ -41,6 +50,27 @@ def duration(text: str) -> timedelta:
     if (parsed := parse_duration(text)) <= timedelta(0):
         raise ValueError("not longer than 0 s")
     return parsed
+
+
+def digits(text: str) -> int | None:
+    if text == "off":
+        return None
+    if text not in tuple(map(str, range(16))):
+        raise ValueError("not a whole number from 0 to 15, or off")
+    return int(text)
+
+
+def retention(text: str) -> timedelta | None:
+    """How long something is kept; None for ever."""
+    if text == "off":
+        return None
+    try:
+        kept = parse_duration(text)
+    except (ValueError, OverflowError):
+        raise ValueError("neither a duration, as 90d, nor off") from None
+    if not timedelta(days=1) <= kept <= LONGEST_KEPT:
+        raise ValueError(f"not from 1d to {LONGEST_KEPT.days}d; off keeps it for ever")
+    return kept
 
 
 def port(text: str) -> int:

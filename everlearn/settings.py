@@ -14,6 +14,7 @@ from everlearn.caching import cache as _cache
 from everlearn.databases import database as _database
 from everlearn.databases import mlflow_uri as _mlflow_uri
 from everlearn.file_storage import storage as _storage
+from models_app.quota import MIB, Quota
 
 # Lets classes such as ModelAdmin take type arguments at run time.
 django_stubs_ext.monkeypatch()
@@ -40,6 +41,30 @@ EVERLEARN_SESSION_IDLE = _given.session_idle
 EVERLEARN_SESSION_LIFETIME = _given.session_lifetime
 EVERLEARN_CONFIRM_PASSWORD_AFTER = _given.confirm_password_after
 EVERLEARN_REQUIRE_TOTP = _given.require_totp
+EVERLEARN_ANONYMOUS_QUOTA = Quota(
+    requests=_given.anonymous_requests,
+    rows=_given.anonymous_rows,
+    feedback=_given.anonymous_feedback,
+    stored_bytes=_given.anonymous_stored * MIB,
+)
+EVERLEARN_ANONYMOUS_TOTAL = _given.anonymous_total
+EVERLEARN_KEY_QUOTA = Quota(
+    requests=_given.key_requests,
+    rows=_given.key_rows,
+    feedback=_given.key_feedback,
+    stored_bytes=_given.key_stored * MIB,
+)
+EVERLEARN_ANONYMOUS_DIGITS = _given.anonymous_digits
+EVERLEARN_MIN_FREE_DISK = _given.min_free_disk  # MiB
+# How long each kind of row or file is kept; None: for ever.
+EVERLEARN_RETAIN = {
+    "predictions": _given.retain_predictions,
+    "feedback": _given.retain_feedback,
+    "replies": _given.retain_replies,
+    "batches": _given.retain_batches,
+    "usage": _given.retain_usage,
+    "logs": _given.retain_logs,
+}
 # Links are made with this, never with the Host that a request came with.
 EVERLEARN_PUBLIC_URL = _given.public_url or f"http://localhost:{EVERLEARN_PORT}"
 EVERLEARN_CODE_REVISION = _given.code_revision
@@ -196,7 +221,7 @@ REST_FRAMEWORK = {
         "everlearn.authentication.StaffSessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["everlearn.permissions.DoorPermission"],
-    "DEFAULT_THROTTLE_CLASSES": ["everlearn.throttles.StrangersThrottle"],
+    "DEFAULT_THROTTLE_CLASSES": ["everlearn.throttles.ClientThrottle"],
     "DEFAULT_PARSER_CLASSES": ["everlearn.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "everlearn.negotiation.OwnForm",

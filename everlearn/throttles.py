@@ -1,4 +1,4 @@
-"""How often strangers may ask the API."""
+"""How often clients may ask the API, and how much a day."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from models_app.strangers import address_of, strangers
+from models_app import quotas
 
 if TYPE_CHECKING:
     # rest_framework.views itself loads this module, as a default of the settings.
     from rest_framework.views import APIView
 
 
-class StrangersThrottle(BaseThrottle):
-    """Limits what comes without a key or login from one address; see `strangers.Crowd`."""
+class ClientThrottle(BaseThrottle):
+    """Counts each request, and refuses those beyond a limit; see `quotas.admit`."""
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        if not request.user.is_authenticated:
-            strangers.admit(address_of(request.META))
+        quotas.admit(request.user, request.META)
         return True

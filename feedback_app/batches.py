@@ -29,10 +29,13 @@ from django.utils import timezone
 from feedback_app import batch_files, queueing
 from feedback_app.batch_files import Row
 from feedback_app.models import BatchJob, BatchPart
-from models_app import previewing, serving, storing
+from models_app import previewing, quotas, serving, storing
 from models_app.following import Served
 from models_app.learning.schema import Problem, Schema
+from models_app.quota import Quota
+from models_app.quotas import Consumer
 from models_app.refusals import Conflict, ModelFailed, NotReady, Refused, Unavailable
+from models_app.usage import tracker
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +45,6 @@ RENEW_EVERY = 5000  # rows
 TURN = 30.0
 CHUNK = 500
 MAX_ATTEMPTS = 5
-KEPT_FOR = timedelta(days=7)
 LONGEST_ERROR = 1000
 
 Status = BatchJob.Status
@@ -53,25 +55,36 @@ class LeaseLost(Exception):
 
 
 class Body(File[bytes]):
-    """A body on its way to storage, looked at piece by piece."""
+    """A body on its way to storage, looked at piece by piece.
 
-    def __init__(self, stream: IO[bytes], head: bytes) -> None:
+    received: how many bytes came so far. Raises QuotaExceeded for more than its sender may store.
+    """
+
+    def __init__(self, stream: IO[bytes], head: bytes, consumer: Consumer) -> None:
         super().__init__(None, name="rows")
+        self.received = 0
+        self._consumer = consumer
         self._pieces = batch_files.checked_pieces(stream, head)
 
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        return self._pieces
+        for piece in self._pieces:
+            self.received += len(piece)
+            quotas.refuse_beyond(self._consumer, Quota(stored_bytes=self.received))
+            yield piece
 
 
 def submit(served: Served, stream: IO[bytes], *, form: BatchJob.Format, actor: User) -> BatchJob:
     """Store the rows and queue a job for them, answered by the version that serves now.
 
-    Raises PermissionDenied, NotReady and InvalidInput; then nothing is stored.
+    Raises PermissionDenied, NotReady, InvalidInput and QuotaExceeded; then nothing is stored. The
+    rows use the actor's quota as they are answered: a job with more than are left fails.
     """
     if not actor.has_perm("models_app.predict_registeredmodel"):
         raise PermissionDenied("Predicting a file needs predict_registeredmodel.")
     if served.bundle is None:
         raise NotReady(f"Nothing serves '{served.name}' yet: no version was promoted.")
+    consumer = Consumer.account_of(actor)
+    quotas.refuse_beyond(consumer, Quota(rows=1))
     head = stream.read(batch_files.PIECE)
     if form == BatchJob.Format.CSV and head.strip():
         batch_files.refuse_header(head, served.bundle.schema)
@@ -82,7 +95,9 @@ def submit(served: Served, stream: IO[bytes], *, form: BatchJob.Format, actor: U
         requested_by=actor,
         format=form,
     )
-    job.input = default_storage.save(f"batches/{job.pk}/rows.{form}", Body(stream, head))
+    body = Body(stream, head, consumer)
+    job.input = default_storage.save(f"batches/{job.pk}/rows.{form}", body)
+    quotas.take(consumer, Quota(stored_bytes=body.received))
     with storing.writing(), transaction.atomic():
         job.save(force_insert=True)
         # Should the message fail, the next pulse finds the job.
@@ -165,8 +180,11 @@ def fail_spent() -> None:
 
 
 def purge() -> None:
-    """Delete the files of jobs that ended a week ago; the jobs and predictions stay."""
-    old = BatchJob.objects.filter(ended_at__lt=timezone.now() - KEPT_FOR).exclude(input="")
+    """Delete the files of jobs that ended long ago; the jobs and predictions stay."""
+    kept_for = settings.EVERLEARN_RETAIN["batches"]
+    if kept_for is None:
+        return
+    old = BatchJob.objects.filter(ended_at__lt=timezone.now() - kept_for).exclude(input="")
     for job in old[:10]:
         for name in (job.input, *job.parts.values_list("file", flat=True)):
             default_storage.delete(name)
@@ -178,7 +196,7 @@ def result_of(job: BatchJob) -> Iterator[bytes]:
     """The file of answers, piece by piece. Raises Conflict unless the job succeeded."""
     if job.status != Status.SUCCEEDED or not job.input:
         raise Conflict(
-            "The job has no result: it is not done, or was a week ago.", code="no_result"
+            "The job has no result: it is not done, or was too long ago.", code="no_result"
         )
     return _pieces(job)
 
@@ -207,10 +225,15 @@ def _advance(job: BatchJob) -> None:
         with default_storage.open(job.input) as file:
             job.total = sum(1 for _ in _renewing(job, file, schema))
         _write(job, total=job.total)
+    # Before the first row, so that no client waits for half of a file.
+    consumer = Consumer.account_of(job.requested_by)
+    quotas.refuse_beyond(consumer, Quota(rows=job.total - job.done))
     with default_storage.open(job.input) as file:
         waiting = islice(_renewing(job, file, schema), job.done, None)
         while chunk := list(islice(waiting, CHUNK)):
             _predict(job, served, chunk)
+            # No thread of this process does so.
+            tracker.sync()
             if time.monotonic() - began > TURN:
                 _release(job, "")
                 return

@@ -58,7 +58,7 @@ GIVES_FEEDBACK = extend_schema(
             OpenApiParameter.HEADER,
             description=(
                 "Sent again with the same key and body, the request is not carried out again but "
-                "answered as before, with status 200. Kept for 24 hours, for each client and "
+                "answered as before, with status 200. Kept for a day or more, for each client and "
                 "route. Another body: 422 `idempotency_mismatch`. Still under way: 409 "
                 "`idempotency_in_progress`, with `Retry-After`. Refusals are not remembered."
             ),

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,7 +31,6 @@ from feedback_app.models import Feedback, RememberedAnswer
 from models_app.learning.schema import Problem
 from models_app.refusals import InvalidInput, KeyReused, StillUnderWay
 
-KEPT = timedelta(hours=24)
 PURGED_AT_ONCE = 1000
 LONGEST_KEY = 255
 _KEY = re.compile(rf"[ -~]{{1,{LONGEST_KEY}}}")
@@ -99,10 +98,15 @@ def answer_once(attempt: Attempt, carry_out: Callable[[], Answer]) -> Answer:
 
 def purge() -> int:
     """Forget some answers that were kept long enough; how many."""
-    expired = RememberedAnswer.objects.filter(at__lte=timezone.now() - KEPT)
+    expired = RememberedAnswer.objects.filter(at__lte=_kept_since())
     if not (found := list(expired.values_list("pk", flat=True)[:PURGED_AT_ONCE])):
         return 0
     return RememberedAnswer.objects.filter(pk__in=found).delete()[0]
+
+
+def _kept_since() -> datetime:
+    kept_for = settings.EVERLEARN_RETAIN["replies"]
+    return timezone.now() - kept_for if kept_for else datetime.min.replace(tzinfo=UTC)
 
 
 def _of(attempt: Attempt) -> QuerySet[RememberedAnswer]:
@@ -112,7 +116,7 @@ def _of(attempt: Attempt) -> QuerySet[RememberedAnswer]:
 
 
 def _recalled(attempt: Attempt) -> Answer | None:
-    found = _of(attempt).filter(at__gt=timezone.now() - KEPT).first()
+    found = _of(attempt).filter(at__gt=_kept_since()).first()
     if found is None:
         return None
     if found.digest != attempt.digest:

@@ -16,13 +16,15 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.utils import timezone
 
-from feedback_app import screening, sources
+from feedback_app import costs, screening, sources
 from feedback_app.durability import flushed
 from feedback_app.links import Link
 from feedback_app.models import Feedback
+from models_app import quotas, storing
 from models_app.learning.kinds import LARGEST, category_text
 from models_app.learning.schema import MAX_PROBLEMS, Problem
 from models_app.models import Prediction, RegisteredModel
+from models_app.quotas import Consumer
 from models_app.refusals import Conflict, Gone, InvalidInput, NotFound, Refused, TooMuch
 
 # One word stored, or why it was not.
@@ -82,6 +84,13 @@ class Speaker:
         return self.user is None and self.link is None
 
     @property
+    def consumer(self) -> Consumer | None:
+        """Whose quota it uses. A link's word was counted when the link was made."""
+        if self.link:
+            return None
+        return Consumer.account_of(self.user) if self.user else Consumer.at(self.address)
+
+    @property
     def trusted(self) -> bool:
         """Whether nobody needs to look at what they say: they could accept it themselves."""
         return self.may("feedback_app.review_feedback")
@@ -128,15 +137,19 @@ def record_many(words: Sequence[Word], *, speaker: Speaker) -> list[Outcome]:
     """Store the words that can be, and say of each, in order, what became of it.
 
     A second word of one source about a prediction supersedes the first. What is returned is
-    on the disk. Raises TooMuch for more than 10,000.
+    on the disk. Raises TooMuch for more than 10,000, QuotaExceeded for more than the speaker may
+    give today, and Unavailable; then nothing is stored.
     """
     if len(words) > MAX_WORDS:
         raise TooMuch(f"{len(words)} items were sent, {MAX_WORDS} are allowed at a time.")
+    if speaker.user is None:
+        storing.refuse_without_spare_room()
     known = Known.to(words, speaker)
     outcomes = [_draft_or_refusal(word, known, speaker) for word in words]
     drafts = [outcome for outcome in outcomes if isinstance(outcome, Feedback)]
-    screening.screen(drafts, trusted=speaker.trusted, anonymous=speaker.anonymous)
-    _store(drafts, speaker)
+    with quotas.spending(speaker.consumer, costs.of_words(drafts)):
+        screening.screen(drafts, trusted=speaker.trusted, anonymous=speaker.anonymous)
+        _store(drafts, speaker)
     return outcomes
 
 
@@ -257,8 +270,12 @@ def hold_predictions(predictions: Iterable[UUID | None]) -> None:
     """
     about = [prediction for prediction in predictions if prediction]
     held = Prediction.objects.select_for_update(no_key=True).filter(pk__in=about)
-    for pk, forgotten_at in held.order_by("pk").values_list("pk", "forgotten_at"):
-        if forgotten_at is not None:
+    found = dict(held.order_by("pk").values_list("pk", "forgotten_at"))
+    for pk in about:
+        if pk not in found:
+            # Looked up a moment ago, and too old to be kept since.
+            raise Gone(f"Prediction {pk} is no longer kept.", attr="prediction")
+        if found[pk] is not None:
             raise Gone(f"What prediction {pk} was about has been forgotten.", attr="prediction")
 
 

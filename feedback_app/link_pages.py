@@ -15,7 +15,7 @@ from feedback_app.links import BadLink, Link
 from feedback_app.pages import WordForm, thanks_for
 from models_app import pages, reports
 from models_app.models import Prediction
-from models_app.refusals import Conflict, Gone, NotFound, Refused, Unavailable
+from models_app.refusals import Conflict, Gone, NotFound, Refused, TooOften, Unavailable
 from models_app.strangers import address_of
 from models_app.strikes import Kind, count_failure
 
@@ -73,7 +73,7 @@ def _take(request: HttpRequest, link: Link, prediction: Prediction) -> HttpRespo
         return _over(request, GONE, 410)
     except Conflict:
         return _over(request, USED, 410)
-    except Unavailable:
+    except (Unavailable, TooOften):
         raise
     except Refused as refusal:
         form.add_error("value", refusal.detail)
@@ -93,7 +93,7 @@ def _show(
     context = {
         "model": model,
         "prediction": prediction,
-        "answer": pages.Answer.logged(prediction),
+        "answer": pages.Answer.logged(prediction, client=None),
         "asked": [
             (name, reports.written(value) if isinstance(value, float) else value)
             for name, value in prediction.input.items()

@@ -19,10 +19,12 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
-from feedback_app import sources
+from feedback_app import costs, sources
 from feedback_app.models import Feedback
+from models_app import quotas
 from models_app.learning.schema import Problem
 from models_app.models import Prediction
+from models_app.quotas import Consumer
 from models_app.refusals import Conflict, Gone, InvalidInput, NotFound
 
 WEEK = timedelta(days=7)
@@ -95,7 +97,8 @@ class Link:
 def make_link(prediction_id: UUID, *, actor: User, expires_in: timedelta = WEEK) -> Link:
     """A link to the form for a prediction: the actor's own, or anybody's for readers.
 
-    Raises PermissionDenied, NotFound, Gone, InvalidInput, and Conflict for a version's preview.
+    Raises PermissionDenied, NotFound, Gone, InvalidInput, QuotaExceeded, and Conflict for a
+    version's preview.
     """
     if not actor.has_perm("feedback_app.add_feedback"):
         raise PermissionDenied("A feedback link needs add_feedback.")
@@ -113,6 +116,8 @@ def make_link(prediction_id: UUID, *, actor: User, expires_in: timedelta = WEEK)
         detail = "It tried a version out; feedback is for answers of what serves."
         raise Conflict(detail, code="preview")
     expires_at = (timezone.now() + expires_in).replace(microsecond=0)
+    # A link is good for one word, which counts for the one who hands the link out.
+    quotas.take(Consumer.account_of(actor), costs.of_link(prediction))
     # A second is the least it can be good for, whatever was cut off.
     link_id = f"{actor.pk}:{secrets.token_urlsafe(9)}"
     return Link(prediction.pk, link_id, expires_at + SHORTEST)

@@ -17,7 +17,7 @@ from models_app.bundles import Bundle
 from models_app.following import Served
 from models_app.forms import InstanceForm
 from models_app.models import Prediction
-from models_app.refusals import NotFound, Refused
+from models_app.refusals import NotFound, Refused, TooOften
 from models_app.strangers import address_of
 
 LEARNT = "Thank you. The next training learns from it."
@@ -63,6 +63,8 @@ def give_feedback(request: HttpRequest, served: Served, bundle: Bundle) -> HttpR
         speaker = intake.Speaker(user=user, address=address_of(request.META))
         try:
             feedback = intake.record(word, speaker=speaker)
+        except TooOften:
+            raise
         except NotFound as refusal:
             raise Http404(refusal.detail) from None
         except Refused as refusal:
@@ -97,7 +99,7 @@ def _show(
         served,
         bundle,
         InstanceForm.showing(bundle.schema, prediction.input),
-        answer=pages.Answer.logged(prediction),
+        answer=pages.Answer.logged(prediction, client=pages.signed_in(request)),
         thanks=thanks,
         word_form=word_form,
         status=400 if word_form else 200,

@@ -6,4 +6,4 @@ class ModelsConfig(AppConfig):
     verbose_name = "Models"
 
     def ready(self) -> None:
-        from models_app import strikes  # noqa: F401 - its rows' class registers itself
+        from models_app import strikes, usage  # noqa: F401 - their rows' classes register themselves

@@ -30,6 +30,7 @@ from models_app.models import RegisteredModel, WebProcess
 from models_app.neighbours import Neighbours
 from models_app.refusals import BundleRefused, NotReady, Unavailable
 from models_app.strangers import ignored_forwarding
+from models_app.usage import tracker
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +162,7 @@ class Follower:
         self._thread = None
         # A new one: a thread that is slow to notice ends all the same.
         self._stopping = threading.Event()
+        tracker.sync()
         with suppress(DatabaseError):  # it is forgotten anyway after a while of silence
             WebProcess.objects.filter(host=socket.gethostname(), pid=os.getpid()).delete()
 
@@ -177,6 +179,7 @@ class Follower:
             generations = self._generations()
             if generations != said[1] or time.monotonic() - said[0] > SAY_EVERY:
                 self._try_to_say(generations)
+                tracker.sync()
                 said = (time.monotonic(), generations)
 
     def _try_to_look(self) -> None:

@@ -16,14 +16,14 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from models_app import reports, serving
+from models_app import quotas, reports, rounding, serving
 from models_app.bundles import Bundle
 from models_app.following import Served
 from models_app.forms import InstanceForm
 from models_app.learning.schema import InvalidInstances
 from models_app.models import Prediction, RegisteredModel
-from models_app.refusals import NotFound, Refused
-from models_app.strangers import address_of, strangers
+from models_app.quotas import Consumer
+from models_app.refusals import NotFound, Refused, TooOften
 
 ModelView = Callable[[HttpRequest, Served, Bundle], HttpResponse]
 Page = Callable[[HttpRequest, str], HttpResponse]
@@ -96,14 +96,15 @@ class Answer:
         )
 
     @classmethod
-    def logged(cls, prediction: Prediction) -> Answer:
-        """As the log has it."""
+    def logged(cls, prediction: Prediction, *, client: User | None) -> Answer:
+        """As the log has it; rounded for a client who did not log in."""
         found = {
             "id": str(prediction.pk),
             "value": prediction.value,
             "probabilities": prediction.probabilities or {},
         }
-        return cls.of(found, prediction.version.number)
+        (told,) = [found] if client else rounding.for_anonymous([found])
+        return cls.of(told, prediction.version.number)
 
     @property
     def text(self) -> str:
@@ -136,8 +137,8 @@ def model_page(permission: str) -> Callable[[ModelView], Page]:
                 raise Http404(refusal.detail) from None
             if not served.public and not request.user.has_perm(permission):
                 return _sign_in(request, served)
-            if request.method == "POST" and not request.user.is_authenticated:
-                strangers.admit(address_of(request.META))
+            if request.method == "POST":
+                quotas.admit(request.user, request.META)
             if served.bundle is None:
                 return _not_ready(request, served)
             return view(request, served, served.bundle)
@@ -170,7 +171,10 @@ def ask(request: HttpRequest, served: Served, bundle: Bundle) -> HttpResponse:
                 client=signed_in(request),
                 explain=True,
                 door="page",
+                consumer=Consumer.of(request.user, request.META),
             )
+        except TooOften:
+            raise
         except InvalidInstances as invalid:
             form.show(invalid.problems)
         except Refused as refusal:

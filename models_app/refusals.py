@@ -6,6 +6,7 @@ Refused
 ├── InvalidInput       what was sent is wrong; `problems` names each place
 ├── TooMuch            more items than one request may hold
 ├── TooOften           asked again too soon; `wait` says for how many seconds
+│   └── QuotaExceeded      more than the client may use a day
 ├── ReauthenticationRequired   the password was typed too long ago for what was asked
 ├── Conflict           the thing is not in a state that allows it
 │   ├── GenerationMoved    another promotion came first; `generation` is the current one
@@ -75,6 +76,10 @@ class TooOften(Refused):
     def __init__(self, detail: str, *, wait: int) -> None:
         super().__init__(detail)
         self.wait = wait
+
+
+class QuotaExceeded(TooOften):
+    default_code = "quota_exceeded"
 
 
 class ReauthenticationRequired(Refused):

@@ -1,8 +1,10 @@
 """Answer instances: the one function behind every door.
 
-check against the schema ──► the champion's bundle ──► one row logged for each ──► answer
+check against the schema ──► the client's quota ──► the champion's bundle ──► one row logged for
+each ──► answer
 
-An answer that was given is in the log, so the rows are committed before `predict` returns.
+An answer that was given is in the log, so the rows are committed before `predict` returns. The
+log has every digit; a client without a key gets fewer (EVERLEARN_ANONYMOUS_DIGITS).
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import orjson
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from models_app import counting, following, previewing, storing, tracing
+from models_app import counting, following, previewing, quotas, rounding, storing, tracing
 from models_app.bundles import Bundle
 from models_app.following import Served
 from models_app.learning.answers import Answers
@@ -27,6 +30,8 @@ from models_app.learning.explanation import contributions, significant
 from models_app.learning.kinds import Columns
 from models_app.learning.schema import MAX_PROBLEMS, InvalidInstances, Problem, Schema
 from models_app.models import Prediction, new_id
+from models_app.quota import Quota
+from models_app.quotas import Consumer
 from models_app.refusals import (
     InvalidInput,
     ModelFailed,
@@ -52,6 +57,8 @@ _SUBJECT_NEEDS_KEY = Problem(
     "subject_needs_key",
     "A subject can be named with an API key only; leave it out, or send a key.",
 )
+# What the database needs for a row beside its instance, and for each class's probability.
+ROW_BYTES, CLASS_BYTES = 300, 24
 
 JsonObject = dict[str, Any]
 Keep = Callable[[list[JsonObject]], None]
@@ -91,15 +98,18 @@ def predict(
     subject: str = "",
     explain: bool = False,
     door: str = "native",
+    consumer: Consumer | None = None,
 ) -> Answered:
     """Answer each instance with the champion of `name`, and log each answer.
 
     explain: also say what each feature contributed, for as many instances as that is cheap
-    enough. door: which dialect asks. Raises NotFound, NotReady, InvalidInput,
-    TooMuch, InvalidInstances, ModelFailed, ModelTooSlow or Unavailable; then nothing is logged.
+    enough. door: which dialect asks. consumer: whose quota the rows use. Raises NotFound,
+    NotReady, InvalidInput, TooMuch, QuotaExceeded, InvalidInstances, ModelFailed, ModelTooSlow
+    or Unavailable; then nothing is logged.
     """
     served = registered(name)
-    return _counted(served, instances, door, client=client, subject=subject, explain=explain)
+    options = {"client": client, "subject": subject, "explain": explain, "consumer": consumer}
+    return _counted(served, instances, door, **options)
 
 
 def preview(
@@ -110,13 +120,14 @@ def preview(
     client: User | None,
     subject: str = "",
     explain: bool = False,
+    consumer: Consumer | None = None,
 ) -> Answered:
     """The same with one version, whether it serves or not; logged as a preview.
 
     The generation is that of the model meanwhile. Raises NotServable beside what `predict` does.
     """
     served = previewing.of_version(registered(name), number)
-    options = {"client": client, "subject": subject, "explain": explain}
+    options = {"client": client, "subject": subject, "explain": explain, "consumer": consumer}
     return _counted(served, instances, "preview", **options, is_preview=True)
 
 
@@ -127,7 +138,8 @@ def predict_rows(
 
     keep: called with the predictions, within the transaction that logs them.
     """
-    return _counted(served, instances, "batch", client=client, keep=keep)
+    consumer = Consumer.account_of(client)
+    return _counted(served, instances, "batch", client=client, keep=keep, consumer=consumer)
 
 
 def _counted(served: Served, instances: Sequence[object], door: str, **options: Any) -> Answered:
@@ -145,8 +157,33 @@ def _counted(served: Served, instances: Sequence[object], door: str, **options: 
 
 
 def _answer(
+    served: Served, instances: Sequence[object], *, consumer: Consumer | None, **options: Any
+) -> Answered:
+    if served.bundle is None:
+        raise NotReady(
+            f"Nothing serves '{served.name}' yet: no version was promoted, or none loads."
+        )
+    _refuse_too_many(instances)
+    if options["client"] is None:
+        if options.get("subject"):
+            raise InvalidInput([_SUBJECT_NEEDS_KEY])
+        storing.refuse_without_spare_room()
+    served.bundle.schema.check(instances)
+    with quotas.spending(consumer, _cost(served.bundle, instances)):
+        return _answer_checked(served, served.bundle, instances, **options)  # type: ignore[arg-type]
+
+
+def _cost(bundle: Bundle, instances: Sequence[object]) -> Quota:
+    """What answering uses of a quota."""
+    rows = len(instances)
+    each = ROW_BYTES + CLASS_BYTES * len(bundle.classes)
+    return Quota(rows=rows, stored_bytes=len(orjson.dumps(instances)) + rows * each)
+
+
+def _answer_checked(
     served: Served,
-    instances: Sequence[object],
+    bundle: Bundle,
+    checked: Sequence[JsonObject],
     *,
     client: User | None,
     subject: str = "",
@@ -154,16 +191,7 @@ def _answer(
     is_preview: bool = False,
     keep: Keep | None = None,
 ) -> Answered:
-    if served.bundle is None:
-        raise NotReady(
-            f"Nothing serves '{served.name}' yet: no version was promoted, or none loads."
-        )
-    if subject and client is None:
-        raise InvalidInput([_SUBJECT_NEEDS_KEY])
-    _refuse_too_many(instances)
-    bundle, schema = served.bundle, served.bundle.schema
-    schema.check(instances)
-    checked: Sequence[JsonObject] = instances  # type: ignore[assignment]
+    schema = bundle.schema
     columns = schema.columns(checked)
     answers = bundle.answer(columns, within=settings.EVERLEARN_PREDICT_TIMEOUT)
     _refuse_unusable(served, answers, checked)
@@ -182,7 +210,8 @@ def _answer(
                 Prediction.objects.bulk_create(rows)
                 keep(predictions)
     tracing.note(predictions=[prediction["id"] for prediction in predictions[:TRACED]])
-    return Answered(served.name, served.number, served.generation, predictions)
+    told = predictions if client else rounding.for_anonymous(predictions)
+    return Answered(served.name, served.number, served.generation, told)
 
 
 def _refuse_too_many(instances: Sequence[object]) -> None:

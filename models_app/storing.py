@@ -11,6 +11,7 @@ answer /health.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import threading
@@ -19,13 +20,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from models_app.refusals import Unavailable
 
 BUSY, FULL, AWAY = "storage_busy", "storage_full", "storage_unavailable"
+SPARED = "spared"
 DETAILS = {
     BUSY: "The database is busy; nothing was stored. Try again.",
+    SPARED: "The disk is almost full; nothing of clients without an API key is stored.",
     FULL: "No room is left on the database's disk; nothing was stored.",
     AWAY: "The database cannot be reached or written; nothing was stored. Try again.",
 }
@@ -122,12 +126,13 @@ def writing() -> Iterator[None]:
 
 def in_passing(write: Callable[[], object]) -> None:
     """Write what may as well be left out: nobody waits for a busy database because of it."""
-    with suppress(OperationalError, InterfaceError), _impatient():
+    with suppress(OperationalError, InterfaceError), impatient():
         write()
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
+def impatient() -> Iterator[None]:
+    """Wait no longer than AT_MOST for a lock of the database within the block."""
     sqlite = connection.vendor == "sqlite"
     name = "PRAGMA busy_timeout" if sqlite else "lock_timeout"
     with connection.cursor() as cursor:
@@ -153,6 +158,20 @@ def look_for_room() -> None:
         _troubles["room"] = FULL
     else:
         _troubles.pop("room", None)
+
+
+def refuse_without_spare_room() -> None:
+    """Raise Unavailable when less is free than EVERLEARN_MIN_FREE_DISK.
+
+    For clients without a key: what is left of the disk is for those with one, and for the
+    operator to free some.
+    """
+    least = settings.EVERLEARN_MIN_FREE_DISK
+    if not least:
+        return
+    disk = os.statvfs(settings.EVERLEARN_HOME)
+    if disk.f_bavail * disk.f_frsize < least * 2**20:
+        raise Unavailable(DETAILS[SPARED], code=FULL)
 
 
 def refusal_of(error: Exception) -> Unavailable | None:

@@ -15,6 +15,9 @@ from django.utils import timezone
 from models_app.refusals import TooOften
 
 WINDOW = 60  # seconds
+# An attacker with many networks may not fill the memory: those beyond so many share one count.
+MOST_NETWORKS = 50_000
+OTHERS = "others"
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 
@@ -93,6 +96,8 @@ class Crowd:
         if (window := int(now / WINDOW)) != self.window:
             self.window, self.counts = window, {}
         counts, asks = self.counts, network_of(address)
+        if asks not in counts and len(counts) >= MOST_NETWORKS:
+            asks = OTHERS
         counts[asks] = count = counts.get(asks, 0) + 1
         if count > settings.EVERLEARN_ANONYMOUS_PER_MINUTE:
             raise TooOften(

@@ -15,6 +15,7 @@ from rest_framework.test import APIClient
 from everlearn.authentication import KeyAuthentication
 from everlearn.keys import create_key
 from models_app.actors import system_user
+from models_app.usage import tracker
 from tests import databases
 from tests.staff import staff
 
@@ -58,6 +59,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 def _forget_keys() -> Iterator[None]:
     yield
     KeyAuthentication.remembered.clear()
+    tracker.forget()
 
 
 @pytest.fixture

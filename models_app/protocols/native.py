@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from models_app import serving
 from models_app.learning.schema import Problem
 from models_app.learning.spelling import unknown_name
+from models_app.quotas import Consumer
 from models_app.refusals import InvalidInput, NotFound
 from models_app.serializers import AnsweredSerializer, PredictionRequest
 from models_app.serving import Answered
@@ -30,10 +31,22 @@ class AnsweringView(APIView):
         return user if user.is_authenticated else None
 
     def predict(self, name: str, instances: list[object], **options: Any) -> Answered:
-        return serving.predict(name, instances, client=self.client(), **options)
+        return serving.predict(
+            name, instances, client=self.client(), consumer=self.consumer(), **options
+        )
+
+    def consumer(self) -> Consumer:
+        return Consumer.of(self.client(), self.request.META)
 
 
 class PredictView(AnsweringView):
+    """Predict up to 1,000 instances with the version that serves.
+
+    Without a key or a staff login, probabilities are rounded to 2 decimals and a regression's
+    value to 5 significant digits (the setting EVERLEARN_ANONYMOUS_DIGITS). A request that needs
+    more than is left of the client's daily quota: 429 `quota_exceeded`.
+    """
+
     def open_to(self, _: Request) -> bool:
         try:
             return serving.registered(self.kwargs["name"]).public
@@ -55,7 +68,8 @@ class PreviewView(AnsweringView):
 
     @extend_schema(request=PredictionRequest, responses=AnsweredSerializer)
     def post(self, request: Request, name: str, number: int) -> HttpResponse:
-        return written(serving.preview(name, number, client=self.client(), **read(request.data)))
+        options = {"client": self.client(), "consumer": self.consumer(), **read(request.data)}
+        return written(serving.preview(name, number, **options))
 
 
 def read(body: Any) -> dict[str, Any]:

@@ -26,7 +26,10 @@ RETRY_AFTER_SECONDS = "2"
 
 
 class DefaultPredictView(native.AnsweringView):
-    """Takes columns, `{"feature": [v1, v2]}`, or the native `{"instances": […]}`."""
+    """Takes columns, `{"feature": [v1, v2]}`, or the native `{"instances": […]}`.
+
+    Without a key, numbers are rounded and quotas hold as on the native route.
+    """
 
     def open_to(self, _: Request) -> bool:
         return serving.registered(serving.default_name()).public

@@ -4,14 +4,17 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from everlearn import authentication, keys
 from everlearn.access import SCOPES
+from everlearn.key_quotas import set_quotas
 from everlearn.models import ApiKey, KeyHolder
 from models_app.strikes import ALLOWED, Kind
+from models_app.usage import QuotaOverride
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -254,3 +257,34 @@ def test_a_holder_that_nobody_narrowed_may_do_nothing():
     root = User.objects.create_superuser("root")
 
     assert not KeyHolder.objects.get(pk=root.pk).has_perm("models_app.view_prediction")
+
+
+def test_a_key_is_made_with_quotas_of_its_own_and_given_others(capsys):
+    call_command("create_api_key", "robot", scopes="predict", rows=7, mebibytes=0)
+    account = ApiKey.objects.get().user
+    assert account.quota_override.quota == (20_000_000, 7, 1_000_000, 0)
+
+    call_command("set_key_quotas", "robot", "--feedback-per-day", "3")
+    account.refresh_from_db()
+    assert account.quota_override.quota[1:3] == (10_000_000, 3)
+
+    call_command("set_key_quotas", "robot")
+    assert not QuotaOverride.objects.exists()
+    with pytest.raises(CommandError, match="no key named ghost"):
+        call_command("set_key_quotas", "ghost")
+
+
+def test_an_unfit_quota_makes_no_key():
+    with pytest.raises(CommandError, match="a whole number from 0"):
+        call_command("create_api_key", "robot", scopes="predict", rows=-1)
+
+    assert not ApiKey.objects.exists()
+
+
+def test_only_superusers_set_quotas(capsys):
+    _made(capsys)
+
+    with pytest.raises(PermissionDenied):
+        set_quotas("robot", {"rows": 5}, actor=make_user(groups=("manager",)))
+
+    assert not QuotaOverride.objects.exists()

@@ -7,8 +7,9 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 
-from everlearn import keys
+from everlearn import key_quotas, keys
 from everlearn.access import SCOPES, USUAL_SCOPES
 from models_app.learning.triggers import parse_duration
 from models_app.management.acting import ActingCommand
@@ -27,6 +28,7 @@ class Command(ActingCommand):
         parser.add_argument(
             "--networks", default="", metavar="192.0.2.0/24,…", help="may be used from there alone"
         )
+        key_quotas.add_options(parser)
 
     def act(self, actor: User, **options: Any) -> None:
         scopes = [scope.strip() for scope in options["scopes"].split(",") if scope.strip()]
@@ -36,8 +38,10 @@ class Command(ActingCommand):
         except ValueError as error:
             raise CommandError(f"--expires: {error}") from error
         networks = [one for one in options["networks"].split(",") if one.strip()]
-        self.stdout.write(
-            keys.create_key(
+        given = {name: options[name] for name in key_quotas.QUOTAS}
+        with transaction.atomic():
+            key = keys.create_key(
                 options["name"], scopes, actor=actor, expires_in=expires_in, networks=networks
             )
-        )
+            key_quotas.set_quotas(options["name"], given, actor=actor)
+        self.stdout.write(key)
