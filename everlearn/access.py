@@ -72,7 +72,7 @@ ACTIONS: dict[str, Action] = {
         (MANAGER,),
     ),
     # look at who used how much, and what is deleted when
-    "usage": Action(("models_app.view_dailyusage"), (MANAGER,)),
+    "usage": Action(("models_app.view_dailyusage", "feedback_app.view_retentionstate"), (MANAGER,)),
     # export and forget what is known of a person
     "privacy": Action(("models_app.forget_subject",), (MANAGER,)),
     # From here on superusers alone, in a browser or a shell.
@@ -82,6 +82,8 @@ ACTIONS: dict[str, Action] = {
     "policies": Action(("models_app.change_registeredmodel",)),
     # have bundles trusted that were made elsewhere; change the key that signs them
     "signing": Action(("models_app.sign_bundle",)),
+    # delete what is older than it is kept
+    "prune": Action(("models_app.delete_prediction",)),
     # make and revoke API keys
     "keys": Action(
         ("everlearn.view_apikey", "everlearn.add_apikey", "everlearn.change_apikey"),

@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from everlearn import checks, configuration, mlflow_server, safety
 from everlearn.models import ApiKey
-from feedback_app import dispatching
+from feedback_app import dispatching, retention
 from feedback_app.models import Erasure, SourceLook
 from feedback_app.secrecy import without_secrets
 from models_app import bundles, registry, signing
@@ -253,6 +253,15 @@ def _privacy() -> Iterator[Finding]:
         yield Finding("privacy", State.OK, f"{Erasure.objects.count()} erasures, all finished")
 
 
+def _retention() -> Iterator[Finding]:
+    part, waiting = "retention", list(retention.announced())
+    remedy = "nothing to do; EVERLEARN_RETAIN_… set another time, or off"
+    for said in waiting:
+        yield Finding(part, State.OK, f"{said} ({remedy})")
+    if not waiting:
+        yield Finding(part, State.OK, "nothing waits for its deletion")
+
+
 def _training() -> Iterator[Finding]:
     part = "training"
     if settings.EVERLEARN_TRAINING_BACKEND == "local":
@@ -314,5 +323,6 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "training": _training,
     "data": _data,
     "privacy": _privacy,
+    "retention": _retention,
     "settings": _settings,
 }

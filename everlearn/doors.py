@@ -87,6 +87,7 @@ ADMIN: dict[str, dict[str, str]] = {
         "view": "read",
         **dict.fromkeys(("accept", "reject", "accept_selected", "reject_selected"), "review"),
     },
+    "feedback_app.retentionstate": {"view": "usage"},
     "feedback_app.retrainingrun": {"view": "read", "cancel": "retrain"},
     "django_q.ormq": {"view": "queue"},
     "django_q.success": {"view": "queue"},
@@ -131,6 +132,7 @@ COMMANDS: dict[str, str] = {
     "set_key_quotas": "keys",
     "forget": "privacy",
     "export_subject": "privacy",
+    "prune": "prune",
     **dict.fromkeys(
         ("up", "sync", "doctor", "cluster", "worker", "run_training", "count_rows"), ANYBODY
     ),

@@ -20,7 +20,7 @@ from unfold.decorators import action, display
 
 from feedback_app import golden, inbox, retraining
 from feedback_app.admin_forms import PinForm
-from feedback_app.models import Feedback, RetrainingRun
+from feedback_app.models import Feedback, RetentionState, RetrainingRun
 from models_app import reports
 from models_app.admin import RegisteredModelAdmin
 from models_app.admin_forms import ReasonForm
@@ -175,3 +175,13 @@ class RetrainingRunAdmin(ReadOnlyAdmin):
             back=reverse("admin:feedback_app_retrainingrun_change", args=[run.pk]),
             run=run,
         )  # fmt: skip
+
+
+@admin.register(RetentionState)
+class RetentionStateAdmin(ReadOnlyAdmin):
+    """What is deleted for its age, from when on, and how much was."""
+
+    list_display = (
+        "kind", "keeps", "due", "announced_at", "confirmed", "looked_at", "deleted", "deleted_at",
+    )  # fmt: skip
+    fields = list_display

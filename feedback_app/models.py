@@ -13,6 +13,7 @@ from django.utils import timezone
 
 # Django looks for an app's models here.
 from feedback_app.batch_models import BatchJob, BatchPart
+from feedback_app.retention_models import RetentionState
 from models_app.append_only import AppendOnly
 from models_app.models import (
     ModelVersion,
@@ -24,11 +25,13 @@ from models_app.models import (
 
 __all__ = (
     "BatchJob", "BatchPart", "Erasure", "Feedback", "FeedbackReview", "RememberedAnswer",
-    "RetrainingRun", "SourceLook",
+    "RetentionState", "RetrainingRun", "SourceLook",
 )  # fmt: skip
 
 # The reason of feedback whose content is gone.
 FORGOTTEN = "forgotten"
+# The same of feedback that counted no more and got too old.
+EXPIRED = "expired"
 # The runs that a workflow has, of those that are active.
 AWAY = Q(handed_over_at__isnull=False, version__isnull=True)
 

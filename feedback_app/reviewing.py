@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from feedback_app.durability import flushed
 from feedback_app.intake import answer_as_stored, hold_predictions
-from feedback_app.models import Feedback, FeedbackReview
+from feedback_app.models import EXPIRED, Feedback, FeedbackReview
 from models_app.learning.schema import Problem
-from models_app.refusals import Conflict, InvalidInput
+from models_app.refusals import Conflict, Gone, InvalidInput
 
 Decision = Literal["accept", "reject"]
 Status = Feedback.Status
@@ -67,6 +67,8 @@ def _review(
     word: Feedback, actor: User, decision: Decision, reason: str, value: object
 ) -> Feedback:
     before = word.status
+    if EXPIRED in word.reasons:
+        raise Gone(f"The content of {word} is no longer kept.")
     if before == Status.SUPERSEDED:
         detail = f"{word} no longer counts: a later word took its place."
         raise Conflict(detail, code="feedback_superseded")

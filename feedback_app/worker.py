@@ -36,6 +36,7 @@ GRACE = 4.0
 LOOK_EVERY = 0.25
 RECONCILE_LOOK_EVERY = 0.5
 SOURCES_LOOK_EVERY = 2.0
+RETENTION_LOOK_EVERY = 60.0
 
 
 class Worker:
@@ -51,7 +52,7 @@ class Worker:
         """Work until SIGTERM or SIGINT."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
-        for part in (self._reconcile, self._look_at_sources):
+        for part in (self._reconcile, self._look_at_sources, self._keep_retention):
             threading.Thread(target=part, name=part.__name__, daemon=True).start()
         while not self._stopping.wait(LOOK_EVERY):
             self._look()
@@ -144,3 +145,14 @@ class Worker:
                 looking.look_where_wanted()
             except Exception:
                 logger.exception("the data sources were not looked at")
+
+    def _keep_retention(self) -> None:
+        # Deletes for hours, where much is old: not a task of the queue, which ends those.
+        from feedback_app import retention  # noqa: PLC0415
+
+        while not self._stopping.wait(RETENTION_LOOK_EVERY):
+            try:
+                close_old_connections()
+                retention.apply_if_due()
+            except Exception:
+                logger.exception("old rows were not deleted; trying again")
