@@ -44,7 +44,7 @@ ALWAYS = {
     "404": "There is no such thing, or none for the one who asks.",
     "405": "The route takes other methods.",
     "409": "The thing is not in a state that allows it.",
-    "429": "Too many requests.",
+    "429": "Too many requests, or more than is left of a daily quota: `quota_exceeded`.",
     "500": "Something broke.",
     "503": "Not now: nothing is promoted, or the storage is busy.",
 }

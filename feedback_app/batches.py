@@ -97,12 +97,20 @@ def submit(served: Served, stream: IO[bytes], *, form: BatchJob.Format, actor: U
     )
     body = Body(stream, head, consumer)
     job.input = default_storage.save(f"batches/{job.pk}/rows.{form}", body)
-    quotas.take(consumer, Quota(stored_bytes=body.received))
+    try:
+        with quotas.spending(consumer, Quota(stored_bytes=body.received)):
+            _queue(job)
+    except BaseException:
+        default_storage.delete(job.input)
+        raise
+    return job
+
+
+def _queue(job: BatchJob) -> None:
     with storing.writing(), transaction.atomic():
         job.save(force_insert=True)
         # Should the message fail, the next pulse finds the job.
         transaction.on_commit(partial(queueing.wake_batch, job.pk), robust=True)
-    return job
 
 
 def cancel(job: BatchJob, *, actor: User) -> BatchJob:

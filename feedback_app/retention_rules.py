@@ -142,25 +142,30 @@ def _old_words(before: datetime, size: Size) -> Iterator[Ids]:
         page = old.filter(pk__gt=ids[-1])
 
 
-def _old_logs(before: datetime) -> list[str]:
-    """Log files that were put aside as they had grown; those in use are never deleted."""
-    folder = Path(settings.EVERLEARN_HOME) / "logs"
-    return [
-        path.name
-        for path in sorted(folder.glob("*.log.*"))
-        if not path.is_symlink() and path.is_file() and path.stat().st_mtime < before.timestamp()
-    ]
+def _files(kind: str, told: str, setting: str, folder: str, pattern: str) -> Rule:
+    """Files below EVERLEARN_HOME that are in use no more."""
+
+    def old(before: datetime) -> list[Path]:
+        return [
+            path
+            for path in sorted((Path(settings.EVERLEARN_HOME) / folder).glob(pattern))
+            if not path.is_symlink() and path.is_file() and _changed(path) < before.timestamp()
+        ]
+
+    def candidates(before: datetime, _: Size) -> Iterator[Ids]:
+        if paths := old(before):
+            yield paths
+
+    def remove(paths: Ids) -> int:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return len(paths)
+
+    return Rule(kind, told, setting, lambda before: len(old(before)), candidates, remove)
 
 
-def _remove_logs(names: Ids) -> int:
-    for name in names:
-        (Path(settings.EVERLEARN_HOME) / "logs" / name).unlink(missing_ok=True)
-    return len(names)
-
-
-def _log_batches(before: datetime, _: Size) -> Iterator[Ids]:
-    if names := _old_logs(before):
-        yield names
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime
 
 
 RULES = (
@@ -181,10 +186,9 @@ RULES = (
         DailyUsage, "days of the use of quotas", "usage",
         lambda before: Q(day__lt=before.date()),
     ),
-    Rule(
-        "logs", "log files that were put aside", "logs",
-        lambda before: len(_old_logs(before)), _log_batches, _remove_logs,
-    ),
+    # Those that grew and were put aside; a log that is written to stays.
+    _files("logs", "log files that were put aside", "logs", "logs", "*.log.*"),
+    _files("partial files", "files of uploads that were cut off", SOON, "storage", "**/*.partial"),
     _simple(Strike, "counts of failed logins", SOON, lambda before: Q(ends_at__lt=before)),
     _simple(Session, "logins that expired", AT_ONCE, lambda before: Q(expire_date__lt=before)),
 )  # fmt: skip

@@ -17,7 +17,13 @@ class AtomicFileSystemStorage(FileSystemStorage):
     """Django's file storage, but a file gets its name only once it is complete and on disk."""
 
     def _save(self, name: str, content: Any) -> str:
-        partial = super()._save(f"{name}.{uuid4().hex}{PARTIAL}", content)  # type: ignore[misc]
+        partial = f"{name}.{uuid4().hex}{PARTIAL}"
+        try:
+            super()._save(partial, content)  # type: ignore[misc]
+        except BaseException:
+            # What was refused in the middle may not fill the disk.
+            self.delete(partial)
+            raise
         with Path(self.path(partial)).open("rb") as file:
             os.fsync(file.fileno())
         Path(self.path(partial)).replace(self.path(name))

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.files.storage import default_storage
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -13,9 +14,19 @@ from feedback_app import batches, tasks
 from feedback_app.models import BatchJob, BatchPart
 from models_app import previewing, serving
 from models_app.models import Prediction, RegisteredModel
+from models_app.quota import Quota
 from models_app.refusals import ModelFailed, Unavailable
+from models_app.usage import Tracker
 from tests.factories import make_champion
-from tests.feedback_app.batching import leaves_csv, lines, result, shown, submitted, work
+from tests.feedback_app.batching import (
+    leaves_csv,
+    lines,
+    result,
+    send,
+    shown,
+    submitted,
+    work,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -224,3 +235,51 @@ def test_files_go_after_a_week(client: APIClient) -> None:
     assert not default_storage.exists(job.input)
     assert shown(client, job)["result"] is None
     assert Prediction.objects.count() == 5
+
+
+def test_a_file_beyond_the_rows_that_are_left_fails_before_its_first_row(
+    client: APIClient, settings: Any
+) -> None:
+    settings.EVERLEARN_KEY_QUOTA = Quota(rows=10)
+    assert work(fitting := submitted(client, leaves_csv(6)))
+    assert shown(client, fitting)["status"] == "succeeded"
+    job = submitted(client, leaves_csv(5))
+
+    work(job)
+
+    told = shown(client, job)
+    assert told["status"] == "failed"
+    assert "quota_exceeded" in told["error"]
+    assert "4 are left" in told["error"]
+    assert Prediction.objects.count() == 6
+    # Another process knows of it, as the worker left word.
+    assert Tracker().used(f"account:{job.requested_by_id}").rows == 6
+    work(submitted(client, leaves_csv(4)))
+    answer = send(client, leaves_csv(1))
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (429, "quota_exceeded")
+    assert answer["Retry-After"]
+
+
+def test_a_file_beyond_the_bytes_that_are_left_is_refused_and_leaves_nothing(
+    client: APIClient, settings: Any
+) -> None:
+    settings.EVERLEARN_KEY_QUOTA = Quota(stored_bytes=100_000)
+
+    for _ in range(2):
+        answer = send(client, leaves_csv(30_000))
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (429, "quota_exceeded")
+
+    assert not BatchJob.objects.exists()
+    assert send(client, leaves_csv(1_000)).status_code == 202
+
+
+def test_a_file_that_is_refused_in_the_middle_leaves_nothing_on_the_disk(
+    client: APIClient,
+) -> None:
+    """S13. Or any key could fill the disk with what is refused."""
+    storage = django_settings.EVERLEARN_HOME / "storage"
+    before = {path for path in storage.rglob("*") if path.is_file()}
+
+    assert send(client, leaves_csv(30_000).encode() + b"\0").status_code == 400
+
+    assert {path for path in storage.rglob("*") if path.is_file()} == before

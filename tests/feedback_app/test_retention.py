@@ -158,6 +158,10 @@ def test_jobs_counters_failures_and_old_log_files_go_too(settings: Any, tmp_path
     Strike.objects.update(ends_at=timezone.now() - timedelta(days=2))
     settings.EVERLEARN_HOME = tmp_path
     (tmp_path / "logs").mkdir()
+    (tmp_path / "storage/batches").mkdir(parents=True)
+    for name, touched in (("old.partial", 0), ("new.partial", time.time()), ("rows.csv", 0)):
+        (tmp_path / "storage/batches" / name).write_text("rows")
+        os.utime(tmp_path / "storage/batches" / name, (touched, touched))
     for name in ("web.log", "web.log.1", "web.log.2"):
         (tmp_path / "logs" / name).write_text("a line")
         if name != "web.log.1":
@@ -165,10 +169,12 @@ def test_jobs_counters_failures_and_old_log_files_go_too(settings: Any, tmp_path
 
     assert pruned() == {
         "feedback": 0, "predictions": 0, "batch jobs": 1, "daily usage": 1, "logs": 1,
-        "strikes": 1, "sessions": 0,
+        "partial files": 1, "strikes": 1, "sessions": 0,
     }  # fmt: skip
 
     assert list(BatchJob.objects.all()) == [with_files]
+    left = {path.name for path in (tmp_path / "storage/batches").iterdir()}
+    assert left == {"new.partial", "rows.csv"}
     # The one that is written to stays, however old its last line is.
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {"web.log", "web.log.1"}
 
