@@ -61,18 +61,18 @@ ACTIONS: dict[str, Action] = {
     "promote": Action(("models_app.promote_registeredmodel",), (KEY, MANAGER)),
     # have every web process reload
     "reload": Action(("models_app.reload_registeredmodel",), (KEY, MANAGER)),
-    # look at the queue
+    # look at the queue, at who used how much a day, and at what is deleted when
     "queue": Action(
         (
             "django_q.view_ormq",
             "django_q.view_success",
             "django_q.view_failure",
             "django_q.view_schedule",
+            "models_app.view_dailyusage",
+            "feedback_app.view_retentionstate",
         ),
         (MANAGER,),
     ),
-    # look at who used how much, and what is deleted when
-    "usage": Action(("models_app.view_dailyusage", "feedback_app.view_retentionstate"), (MANAGER,)),
     # export and forget what is known of a person
     "privacy": Action(("models_app.forget_subject",), (MANAGER,)),
     # From here on superusers alone, in a browser or a shell.

@@ -17,7 +17,7 @@ LONGEST_COMMENT = 2000
 
 def of_words(words: Sequence[Feedback]) -> Quota:
     """The cost of words that are about to be stored."""
-    stored = sum(_size(word.features) + len(word.comment.encode()) for word in words)
+    stored = sum(_size([word.features, word.value, word.comment]) for word in words)
     return Quota(feedback=len(words), stored_bytes=stored)
 
 
@@ -26,5 +26,5 @@ def of_link(prediction: Prediction) -> Quota:
     return Quota(feedback=1, stored_bytes=_size(prediction.input) + LONGEST_COMMENT)
 
 
-def _size(features: object) -> int:
-    return len(orjson.dumps(features)) + WORD_BYTES
+def _size(content: object) -> int:
+    return len(orjson.dumps(content)) + WORD_BYTES

@@ -137,7 +137,9 @@ def take_feedback(request: Request, *, default_model: str = "") -> Response:
     else:
         attempt = Attempt.of(key, client=speaker.client, route=request.path, body=request.data)
         answer = idempotency.answer_once(
-            attempt, lambda: _record(request.data, speaker, default_model)
+            attempt,
+            lambda: _record(request.data, speaker, default_model),
+            consumer=speaker.consumer,
         )
     headers = {REPLAYED: "true"} if answer.replayed else {}
     return Response(answer.body, status=answer.status, headers=headers)

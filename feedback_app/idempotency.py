@@ -28,11 +28,16 @@ from rest_framework.renderers import JSONRenderer
 
 from feedback_app.durability import flushed
 from feedback_app.models import Feedback, RememberedAnswer
+from models_app import quotas
 from models_app.learning.schema import Problem
+from models_app.quota import Quota
+from models_app.quotas import Consumer
 from models_app.refusals import InvalidInput, KeyReused, StillUnderWay
 
 PURGED_AT_ONCE = 1000
 LONGEST_KEY = 255
+# What the database needs for an answer beside its body.
+ANSWER_BYTES = 600
 _KEY = re.compile(rf"[ -~]{{1,{LONGEST_KEY}}}")
 
 
@@ -71,11 +76,14 @@ class Answer:
     replayed: bool = False
 
 
-def answer_once(attempt: Attempt, carry_out: Callable[[], Answer]) -> Answer:
+def answer_once(
+    attempt: Attempt, carry_out: Callable[[], Answer], *, consumer: Consumer | None = None
+) -> Answer:
     """Carry the request out, unless it was: then what was answered, with status 200.
 
-    Raises StillUnderWay, KeyReused when the key came with another body, and what `carry_out`
-    raises; then nothing is stored.
+    consumer: whose quota of stored bytes the answer that is kept uses. Raises QuotaExceeded,
+    StillUnderWay, KeyReused when the key came with another body, and what `carry_out` raises;
+    then nothing is stored.
     """
     if before := _recalled(attempt):
         return before
@@ -84,13 +92,17 @@ def answer_once(attempt: Attempt, carry_out: Callable[[], Answer]) -> Answer:
         if before := _recalled(attempt):
             return before
         answer = carry_out()
+        body = JSONRenderer().render(answer.body)
+        if consumer is not None:
+            # A list of many wrong items is short, and what is said about them is not.
+            quotas.take(consumer, Quota(stored_bytes=len(body) + ANSWER_BYTES))
         _of(attempt).delete()  # one that has expired
         RememberedAnswer.objects.create(
             client=attempt.client,
             route=attempt.route,
             key=attempt.key,
             digest=attempt.digest,
-            body=JSONRenderer().render(answer.body).decode(),
+            body=body.decode(),
             feedback=answer.feedback,
         )
     return answer

@@ -162,7 +162,7 @@ class Follower:
         self._thread = None
         # A new one: a thread that is slow to notice ends all the same.
         self._stopping = threading.Event()
-        tracker.sync()
+        _store_usage()
         with suppress(DatabaseError):  # it is forgotten anyway after a while of silence
             WebProcess.objects.filter(host=socket.gethostname(), pid=os.getpid()).delete()
 
@@ -179,7 +179,7 @@ class Follower:
             generations = self._generations()
             if generations != said[1] or time.monotonic() - said[0] > SAY_EVERY:
                 self._try_to_say(generations)
-                tracker.sync()
+                _store_usage()
                 said = (time.monotonic(), generations)
 
     def _try_to_look(self) -> None:
@@ -220,6 +220,14 @@ class Follower:
             self._neighbours.look()
         except (DatabaseError, InterfaceError, Unavailable) as error:
             logger.warning("cannot say what this process serves: %s", error)
+
+
+def _store_usage() -> None:
+    try:
+        tracker.sync()
+    except Exception:
+        # Without this thread the process would serve an old version for ever.
+        logger.exception("the use of quotas was not stored; trying again")
 
 
 def _same(now: Served, asked: Served, digest: str | None) -> bool:

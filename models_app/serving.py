@@ -169,14 +169,16 @@ def _answer(
             raise InvalidInput([_SUBJECT_NEEDS_KEY])
         storing.refuse_without_spare_room()
     served.bundle.schema.check(instances)
-    with quotas.spending(consumer, _cost(served.bundle, instances)):
+    cost = _cost(served.bundle, instances, options.get("subject", ""))
+    with quotas.spending(consumer, cost):
         return _answer_checked(served, served.bundle, instances, **options)  # type: ignore[arg-type]
 
 
-def _cost(bundle: Bundle, instances: Sequence[object]) -> Quota:
+def _cost(bundle: Bundle, instances: Sequence[object], subject: str) -> Quota:
     """What answering uses of a quota."""
     rows = len(instances)
-    each = ROW_BYTES + CLASS_BYTES * len(bundle.classes)
+    # The subject stands in each row, and in an index.
+    each = ROW_BYTES + CLASS_BYTES * len(bundle.classes) + 2 * len(subject.encode())
     return Quota(rows=rows, stored_bytes=len(orjson.dumps(instances)) + rows * each)
 
 

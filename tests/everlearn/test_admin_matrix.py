@@ -15,8 +15,10 @@ from django_q.models import Failure, OrmQ, Schedule, Success, Task
 
 from everlearn.doors import ADMIN, ROUTES
 from everlearn.keys import create_key
+from feedback_app.models import RetentionState
 from feedback_app.queueing import wake
 from models_app.actors import system_user
+from models_app.usage import DailyUsage
 from tests.everlearn.routes import ROLES, STAFF, client_as, may, staff_member
 from tests.factories import make_champion, make_model, make_rows
 from tests.feedback_app.makers import make_feedback, make_run
@@ -153,6 +155,8 @@ def _everything() -> None:
     make_feedback(model)
     make_run(model)
     create_key("robot", ["read"], actor=system_user("cli"))
+    DailyUsage.objects.create(subject="network:192.0.2.1", day=timezone.now().date())
+    RetentionState.objects.create(kind="predictions")
     _tasks()
 
 

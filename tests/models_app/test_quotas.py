@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from feedback_app.models import Feedback
+from feedback_app.models import Feedback, RememberedAnswer
 from models_app import quotas, usage
 from models_app.models import Prediction
 from models_app.quota import Quota
@@ -135,6 +135,21 @@ def test_the_same_request_sent_again_uses_nothing() -> None:
     answers = [client.post(FEEDBACK, [WORD] * 3, headers=headers) for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [200] * 3
+
+
+def test_what_is_kept_beside_what_was_sent_counts_as_stored(settings: Any) -> None:
+    """S13: short bodies whose answers, or whose every row, are long."""
+    make_champion()
+    settings.EVERLEARN_ANONYMOUS_QUOTA = Quota(stored_bytes=20_000)
+    wrong: list[Any] = [{}] * 5000
+    answer = at("192.0.2.7").post(FEEDBACK, wrong, headers={"Idempotency-Key": "once"})
+    assert "stored bytes" in refused(answer)
+    assert not RememberedAnswer.objects.exists()
+
+    settings.EVERLEARN_KEY_QUOTA = Quota(stored_bytes=20_000)
+    answers = at("192.0.2.8").post(PREDICT, rows(20) | {"subject": "x" * 255})
+    assert answers.status_code in (400, 401, 403, 429)
+    assert not Prediction.objects.exists()
 
 
 @pytest.mark.usefixtures("few")
