@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0008_strikes_of_keys'),
+        ('models_app', '0011_forwarded_requests'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
