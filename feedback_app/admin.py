@@ -104,7 +104,7 @@ class TrainingSnapshotAdmin(ReadOnlyAdmin):
     list_filter = ("registered_model",)
     list_select_related = ("registered_model",)
     fields = (
-        "registered_model", "digest", "rows", "feedback_rows",
+        "registered_model", "digest", "rows", "feedback_rows", "contributors",
         "learnt_from", "learnt_by", "created_at",
     )  # fmt: skip
 
@@ -113,6 +113,10 @@ class TrainingSnapshotAdmin(ReadOnlyAdmin):
         learnt = Feedback.objects.filter(snapshots=snapshot).count()
         page = reverse("admin:feedback_app_feedback_changelist")
         return reports.anchor(f"{page}?snapshots__id__exact={snapshot.pk}", f"{learnt} rows of it")
+
+    @display(description="Feedback by source")
+    def contributors(self, snapshot: TrainingSnapshot) -> SafeString | str:
+        return reports.sources(snapshot)
 
     @display(description="Learnt by")
     def learnt_by(self, snapshot: TrainingSnapshot) -> SafeString | str:

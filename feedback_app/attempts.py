@@ -19,17 +19,19 @@ from feedback_app import (
     judging,
     registering,
     retraining,
+    setting_aside,
     snapshots,
 )
 from feedback_app.attempt import Attempt, LeaseLost
 from feedback_app.models import RetrainingRun
+from feedback_app.retraining import LONGEST_ERROR
 from feedback_app.secrecy import without_secrets
 from feedback_app.training_rows import seed_of
 from models_app import datasets, learnt, promotion, training
 from models_app.actors import system_user
 from models_app.models import Deployment, ModelVersion, RegisteredModel, TrainingSnapshot
 from models_app.refusals import Refused, Unavailable
-from models_app.registry import RegistryAway
+from models_app.registry import RegistryAway, RegistryRefused
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ def carry_out(run: RetrainingRun, token: int) -> str:
     """
     attempt = Attempt(run, token)
     try:
-        _advance(attempt)
+        _advance_once_more(attempt)
     except LeaseLost as lost:
         return str(lost)
     except dispatching.GitHubAway as away:
@@ -70,6 +72,23 @@ def carry_out(run: RetrainingRun, token: int) -> str:
     return f"{run}: {run.status} {run.error}".strip()
 
 
+def _advance_once_more(attempt: Attempt) -> None:
+    """`_advance`, and if learning fails, again without the feedback since it last worked."""
+    try:
+        _advance(attempt)
+    except (LeaseLost, MemoryError, RegistryRefused, *PASSING):
+        raise
+    except Exception as error:
+        # Before there is a snapshot only base data was looked at.
+        learning = attempt.run.snapshot_id is not None
+        if not learning or handing_over.is_for_a_workflow(attempt.run):
+            raise
+        if not setting_aside.leave_out_newest(attempt, _named(error)):
+            raise
+        logger.exception("%s begins again without the newest feedback", attempt.run)
+        _advance(attempt)
+
+
 def _advance(attempt: Attempt) -> None:
     run = attempt.run
     snapshot = run.snapshot or _freeze(attempt)
@@ -79,6 +98,7 @@ def _advance(attempt: Attempt) -> None:
         handing_over.hand_over(attempt)
         return
     version = run.version or _train(attempt, snapshot)
+    setting_aside.quarantine(attempt, snapshot)
     if not run.verdict:
         _judge(attempt, version, snapshot)
     refusal = _promote_if_wanted(attempt, version)
@@ -89,7 +109,7 @@ def _advance(attempt: Attempt) -> None:
         step="",
         done=0,
         total=0,
-        error=refusal,
+        error=" ".join(filter(None, (refusal, setting_aside.told(run))))[:LONGEST_ERROR],
     )
 
 
@@ -101,7 +121,8 @@ def _freeze(attempt: Attempt) -> TrainingSnapshot:
     attempt.progress("snapshot", 0, 1)
     with _refusing_data():
         # Up to the start, from which on feedback counts towards the next run.
-        snapshot = snapshots.freeze(model, base=base, up_to=run.started_at or timezone.now())
+        up_to = run.feedback_until or run.started_at or timezone.now()
+        snapshot = snapshots.freeze(model, base=base, up_to=up_to)
     attempt.write(snapshot=snapshot, source=asdict(source))
     return snapshot
 
@@ -140,7 +161,13 @@ def _judge(attempt: Attempt, version: ModelVersion, snapshot: TrainingSnapshot) 
         arrivals.describe(version)
     champion = _rival(attempt.run, version)
     frozen = snapshots.load(snapshot, champion=champion, challenger=version)
-    report = judging.judge(version, champion=champion, frozen=frozen, seed=seed_of(snapshot.digest))
+    report = judging.judge(
+        version,
+        champion=champion,
+        frozen=frozen,
+        seed=seed_of(snapshot.digest),
+        automatic=_is_automatic(attempt.run),
+    )
     version.gate = report
     with transaction.atomic():
         attempt.write(verdict=report["verdict"])
@@ -172,7 +199,7 @@ def _promote_if_wanted(attempt: Attempt, version: ModelVersion) -> str:
         promotion.promote(version, actor=actor, door=door, reason=reason)
     except (Refused, PermissionDenied) as refusal:
         logger.warning("%s not promoted: %s", version, refusal)
-        return f"not promoted: {refusal}"[: retraining.LONGEST_ERROR]
+        return f"not promoted: {refusal}"[:LONGEST_ERROR]
     return ""
 
 
@@ -181,11 +208,19 @@ def _wish(run: RetrainingRun) -> tuple[User, Deployment.Door, str] | None:
     policy = Deployment.Door.POLICY
     if _champion(run) is None:
         return system_user("everlearn"), policy, "The first servable version has no rival."
+    gate = run.version.gate if run.version else None
+    if not _is_automatic(run) or not gate or not gate.get("automatic"):
+        # The mode may have changed since the version was judged for a person.
+        return None
     if run.promote:
         return run.requested_by, Deployment.Door.CLI, run.reason or f"Asked for with {run}."
-    if run.registered_model.promotion.get("mode") == "auto":
-        return system_user("everlearn"), policy, "The gate said PROMOTE and the mode is auto."
-    return None
+    return system_user("everlearn"), policy, "The gate said PROMOTE and the mode is auto."
+
+
+def _is_automatic(run: RetrainingRun) -> bool:
+    """Whether the version is promoted on PROMOTE before a person sees the report."""
+    mode = RegisteredModel.objects.get(pk=run.registered_model_id).promotion.get("mode")
+    return run.promote or mode == "auto"
 
 
 def _champion(run: RetrainingRun) -> ModelVersion | None:
@@ -194,12 +229,14 @@ def _champion(run: RetrainingRun) -> ModelVersion | None:
 
 def _named(error: Exception) -> str:
     """One line: a code, and what happened."""
-    code = type(error).__name__
+    code = "training_failed"
     if isinstance(error, Refused):
         code = error.code
     elif isinstance(error, RegistryAway):
         code = "registry_away"
     elif isinstance(error, datasets.DataRefused):
         code = "data_refused"
-    message = " ".join(str(error).split()) or "no more was said"
+    message = " ".join(str(error).split()) or "No reason was given."
+    if code == "training_failed":
+        message = f"Training stopped at an unexpected {type(error).__name__}: {message}"
     return without_secrets(f"{code}: {message}")

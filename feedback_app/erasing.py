@@ -23,6 +23,7 @@ from django.utils.crypto import salted_hmac
 
 from feedback_app import snapshots
 from feedback_app.durability import flushed
+from feedback_app.feedback_rows import source_of
 from feedback_app.models import (
     FORGOTTEN,
     Erasure,
@@ -34,6 +35,7 @@ from feedback_app.models import (
 from models_app.learning.rows import digest_instance
 from models_app.models import Prediction, TrainingSnapshot
 from models_app.refusals import NotFound, Unavailable
+from models_app.snapshot_sources import renamed
 
 CHANGED_AT_ONCE = 500
 LOOK_EVERY = 0.5
@@ -133,6 +135,7 @@ def _overwriting() -> Iterator[None]:
 def _clear_feedback(predictions: list[Any], pending: dict[str, list[Any]]) -> int:
     """Clear what was said about predictions; note the rows that snapshots may hold of it."""
     words = list(Feedback.objects.select_for_update().filter(prediction__in=predictions))
+    _rename_sources(words)
     for word in words:
         row = [digest_instance(word.features), word.value]
         if row not in pending[str(word.registered_model_id)]:
@@ -151,6 +154,24 @@ def _clear_feedback(predictions: list[Any], pending: dict[str, list[Any]]) -> in
     FeedbackReview.objects.filter(feedback__in=words).update(reason="")
     RememberedAnswer.objects.filter(feedback__in=words).delete()
     return len(words)
+
+
+def _rename_sources(words: list[Feedback]) -> None:
+    """Take addresses that may be the person's own out of what is said of training sets."""
+    addresses = {name for word in words for name in (word.source, source_of(word))}
+    gone = [name for name in addresses if name.startswith("address:")]
+    models = {word.registered_model_id for word in words}
+    if not gone:
+        return
+    about = TrainingSnapshot.objects.filter(registered_model__in=models, sources__isnull=False)
+    for snapshot in about.select_for_update():
+        snapshot.sources = renamed(snapshot.sources or [], gone)
+        snapshot.save(update_fields=["sources"])
+    runs = RetrainingRun.objects.filter(registered_model__in=models, left_out__isnull=False)
+    for run in runs.select_for_update():
+        left_out = dict(run.left_out or {})
+        left_out["sources"] = renamed(left_out["sources"], gone)
+        RetrainingRun.objects.filter(pk=run.pk).update(left_out=left_out)
 
 
 def finish(erasure: Erasure, *, patience: timedelta) -> None:

@@ -269,6 +269,14 @@ class RetrainingRun(models.Model):
     snapshot = models.ForeignKey(
         TrainingSnapshot, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    feedback_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Feedback accepted later is left out, because training with it failed.",
+    )
+    left_out = models.JSONField(
+        null=True, blank=True, help_text="Which sources that feedback came from, and the failure."
+    )
     source = models.JSONField(
         null=True, blank=True, help_text="The data source at the snapshot, as a SourceState."
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -198,6 +199,21 @@ def postpone(run_id: int, token: int, *, step: str, why: str) -> None:
         total=1,
         error=why[:LONGEST_ERROR],
     )
+
+
+def queue_again(run_id: int, token: int, **values: Any) -> bool:
+    """End an attempt so that another one begins with other `values`, if there is one left.
+
+    False, and nothing has changed, when it was the last one or lost its lease.
+    """
+    if token >= _most_attempts(RetrainingRun.objects.get(pk=run_id)):
+        return False
+    queued = _held(run_id, token).update(
+        status=Status.QUEUED, not_before=timezone.now(), leased_until=None, **values
+    )
+    if queued:
+        queueing.wake(run_id)
+    return queued == 1
 
 
 def fail(run_id: int, token: int, why: str) -> None:

@@ -7,7 +7,7 @@ the same verdict, whatever feedback arrives meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from feedback_app import golden_tables, parquet, screening
-from feedback_app.fairness import newest_within_share
+from feedback_app.feedback_rows import Contribution, given, weighed
 from feedback_app.models import Feedback
 from feedback_app.training_rows import (
     DIGEST,
@@ -30,26 +30,30 @@ from feedback_app.training_rows import (
     rows_of,
     table_of,
 )
-from models_app.learning.bounds import bounds_of, is_bearable
-from models_app.learning.rows import digest_instance, holdout_newest
+from models_app.learning.bounds import bounds_of
 from models_app.learning.tables import WEIGHT
 from models_app.models import ModelVersion, RegisteredModel, TrainingSnapshot
-
-HELD_OUT_SHARE = 0.3
-MAX_SHARE_PER_SOURCE = 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frozen:
     """What a snapshot lets a run see. `is_golden` has one entry for each row of `unseen`.
 
-    golden_digest: of the golden rows that are among them.
+    golden_digest: of the golden rows that are among them. base_rows: how many rows of `train`,
+    from its start, are base data; None stands for all.
     """
 
     train: pd.DataFrame
     unseen: pd.DataFrame
     is_golden: NDArray[np.bool_]
     golden_digest: str
+    base_rows: int | None = None
+
+    def parts(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The base rows that train, and all feedback: what trains, and what is held out."""
+        count = len(self.train) if self.base_rows is None else self.base_rows
+        held_out = self.unseen[~self.is_golden]
+        return self.train.iloc[:count], pd.concat([self.train.iloc[count:], held_out])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,10 +75,10 @@ def freeze(
 ) -> TrainingSnapshot:
     """Store the rows of the next training and return their snapshot.
 
-    Base data and feedback accepted `up_to` a moment; golden rows are left out, and at the
-    first training chosen. Of the feedback that the champion has not trained on the newest
-    part is held out. Raises ValueError when the base data cannot be learnt from, SchemaChanged
-    when its columns are not the declared ones.
+    Base data and feedback accepted `up_to` a moment, each source within its share; golden rows
+    are left out, and at the first training chosen. Of the feedback that the champion has not
+    trained on the newest part is held out. Raises ValueError when the base data cannot be learnt
+    from, SchemaChanged when its columns are not the declared ones.
     """
     model = registered_model
     screening.hold_anonymous(model)
@@ -84,8 +88,8 @@ def freeze(
     chosen = golden_tables.to_choose(model, base_rows)
     if chosen:
         golden_tables.choose(model, chosen)
-    rows = _rows(model, base_rows, golden_tables.digests(model, chosen), up_to)
-    return _with_bounds(_store(model, rows), base_rows)
+    rows, contributions = _rows(model, base_rows, golden_tables.digests(model, chosen), up_to)
+    return _with_bounds(_store(model, rows, contributions), base_rows)
 
 
 def next_training(
@@ -95,7 +99,7 @@ def next_training(
     model = registered_model
     base_rows = _base_rows(model, base)
     golden_digests = golden_tables.digests(model, golden_tables.to_choose(model, base_rows))
-    rows = _rows(model, base_rows, golden_digests, up_to)
+    rows, _ = _rows(model, base_rows, golden_digests, up_to)
     base_left = sum(not row.feedback for row in rows)
     return _training(model, table_of(model, rows), base_left, digest_of(rows), golden_digests)
 
@@ -132,19 +136,19 @@ def _base_rows(model: RegisteredModel, base: pd.DataFrame) -> list[Row]:
 
 
 def _rows(
-    model: RegisteredModel, base_rows: list[Row], never: frozenset[str], up_to: datetime
-) -> list[Row]:
-    judged = [row for row in _feedback_rows(model, up_to) if row.digest not in never]
-    held_out = _held_out_digests(model, judged)
-    for row in judged:
-        row.role = HELD_OUT if row.digest in held_out else TRAIN
-    said = {(row.digest, row.target) for row in judged}
-    never = never | held_out
+    model: RegisteredModel, base_rows: list[Row], golden: frozenset[str], up_to: datetime
+) -> tuple[list[Row], list[Contribution]]:
+    """Base rows, then feedback, oldest first; and what each source contributed."""
+    base = [row for row in base_rows if row.digest not in golden]
+    seen = trained_digests(model.champion) if model.champion else None
+    judged = given(model, up_to=up_to, base=base, golden=golden, seen=seen)
+    held_out = {row.digest for row in judged.rows if row.role == HELD_OUT}
+    said = {(row.digest, row.target) for row in judged.rows}
     # A row that feedback repeats counts once, and as feedback, whose lineage is kept.
     kept = [
-        row for row in base_rows if row.digest not in never and (row.digest, row.target) not in said
+        row for row in base if row.digest not in held_out and (row.digest, row.target) not in said
     ]
-    return [*kept, *judged]
+    return [*kept, *judged.rows], judged.contributions
 
 
 def keep_learnt_from(
@@ -173,8 +177,7 @@ def load(
     model = snapshot.registered_model
     columns = [*model.schema.names, model.target]
     table = parquet.read_table(_table_name(snapshot.digest))
-    held_out = table[table[ROLE] == HELD_OUT]
-    train = table[table[ROLE] == TRAIN]
+    train, held_out = table[table[ROLE] == TRAIN], table[table[ROLE] == HELD_OUT]
     fixed = golden_tables.table(model)
     unseen = pd.concat([fixed.assign(golden=True), held_out.assign(golden=False)])
     # A row that was pinned since it was frozen still trains here.
@@ -182,11 +185,16 @@ def load(
     for version in (champion, challenger):
         if version is not None:
             unseen = unseen[~unseen[DIGEST].isin(trained_digests(version))]
+    golden_rows = int(unseen["golden"].sum())
+    # The newest ones come last. Snapshots of an earlier release may hold more of them.
+    newest = unseen[~unseen["golden"]].tail(golden_rows)
+    unseen = pd.concat([unseen[unseen["golden"]], newest])
     return Frozen(
         train=train.reindex(columns=[*columns, WEIGHT]),
         unseen=unseen.reindex(columns=columns).reset_index(drop=True),
         is_golden=unseen["golden"].to_numpy(dtype=np.bool_),
         golden_digest=model.golden_digest,
+        base_rows=snapshot.rows - snapshot.feedback_rows,
     )
 
 
@@ -214,29 +222,6 @@ def redact(snapshot: TrainingSnapshot, rows: Collection[tuple[str, Any]]) -> int
     return int(gone.sum())
 
 
-def _feedback_rows(model: RegisteredModel, up_to: datetime) -> list[Row]:
-    """Accepted feedback that fits the schema, oldest first, exact duplicates as one row."""
-    schema = model.schema
-    accepted = Feedback.objects.filter(
-        registered_model=model, status=Feedback.Status.ACCEPTED, accepted_at__lte=up_to
-    ).order_by("at", "pk")
-    fitting = [
-        word
-        for word in accepted.only("pk", "source", "features", "value")
-        if next(schema.problems(word.features, "features"), None) is None
-        and is_bearable(word.value)
-    ]
-    share = model.feedback.get("max_share_per_source", MAX_SHARE_PER_SOURCE)
-    weight = model.feedback.get("weight", 1.0)
-    rows: dict[tuple[str, Any], Row] = {}
-    for word in newest_within_share(fitting, source=lambda word: word.source, share=share):
-        digest = digest_instance(word.features)
-        earlier = rows.pop((digest, word.value), None)
-        ids = [*(earlier.feedback if earlier else ()), word.pk]
-        rows[digest, word.value] = Row(word.features, word.value, digest, weight, ids)
-    return list(rows.values())
-
-
 def _with_bounds(snapshot: TrainingSnapshot, base_rows: Sequence[Row]) -> TrainingSnapshot:
     """The snapshot with the bounds of feedback, which its base data alone sets."""
     model = snapshot.registered_model
@@ -246,17 +231,9 @@ def _with_bounds(snapshot: TrainingSnapshot, base_rows: Sequence[Row]) -> Traini
     return snapshot
 
 
-def _held_out_digests(model: RegisteredModel, judged: Sequence[Row]) -> frozenset[str]:
-    """The newest of what the champion has not seen; without a champion all may train."""
-    if model.champion is None:
-        return frozenset()
-    seen = trained_digests(model.champion)
-    fresh = [row.digest for row in judged if row.digest not in seen]
-    newest = holdout_newest(len(fresh), HELD_OUT_SHARE)
-    return frozenset(digest for digest, is_held in zip(fresh, newest, strict=True) if is_held)
-
-
-def _store(model: RegisteredModel, rows: list[Row]) -> TrainingSnapshot:
+def _store(
+    model: RegisteredModel, rows: list[Row], contributions: list[Contribution]
+) -> TrainingSnapshot:
     if not any(row.role == TRAIN for row in rows):
         raise ValueError("no row is left to train on once golden rows are kept apart")
     digest = digest_of(rows)
@@ -264,7 +241,11 @@ def _store(model: RegisteredModel, rows: list[Row]) -> TrainingSnapshot:
     snapshot, _ = TrainingSnapshot.objects.get_or_create(
         registered_model=model,
         digest=digest,
-        defaults={"rows": len(rows), "feedback_rows": sum(bool(row.feedback) for row in rows)},
+        defaults={
+            "rows": len(rows),
+            "feedback_rows": sum(bool(row.feedback) for row in rows),
+            "sources": weighed(contributions, rows),
+        },
     )
     lineage = Feedback.snapshots.through
     lineage.objects.bulk_create(

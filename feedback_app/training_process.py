@@ -14,7 +14,7 @@ from typing import IO
 from django.conf import settings
 from django.db import DatabaseError
 
-from feedback_app import retraining
+from feedback_app import retraining, setting_aside
 from feedback_app.secrecy import without_secrets
 from models_app import child_process
 from models_app.child_process import Limits
@@ -44,11 +44,22 @@ def supervise(run_id: int, token: int) -> None:
         finally:
             child_process.end(child)
         if not in_time:
-            limit = settings.EVERLEARN_RUN_TIMEOUT
-            retraining.fail(run_id, token, f"timeout: stopped after {limit} s")
+            why = f"timeout: training was stopped after {settings.EVERLEARN_RUN_TIMEOUT} s."
+            if not setting_aside.retry_without_newest(run_id, token, why):
+                retraining.fail(run_id, token, why)
         elif child.returncode:
             why = f"worker_lost: {child_process.cause_of(child.returncode)}{_tail(errors)}"
-            retraining.retry_or_fail(run_id, token, why)
+            if not (
+                _may_be_the_rows(child.returncode, token)
+                and setting_aside.retry_without_newest(run_id, token, why)
+            ):
+                retraining.retry_or_fail(run_id, token, why)
+
+
+def _may_be_the_rows(returncode: int, token: int) -> bool:
+    """Whether a process ended by itself, for the second time, as for want of memory."""
+    killed = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
+    return token > 1 and returncode not in killed
 
 
 def _limits() -> Limits:

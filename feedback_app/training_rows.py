@@ -37,7 +37,10 @@ class SchemaChanged(Refused):
 
 @dataclass(slots=True)
 class Row:
-    """One instance with its right answer; `feedback`: the ids of those who said so."""
+    """One instance with its right answer; `feedback`: the ids of those who said so.
+
+    source: of the first of these, "" for base data. trusted: a person stands for one of these.
+    """
 
     instance: dict[str, Any]
     target: Any
@@ -45,6 +48,8 @@ class Row:
     weight: float
     feedback: list[Any]
     role: str = TRAIN
+    source: str = ""
+    trusted: bool = False
 
 
 def rows_of(model: RegisteredModel, table: pd.DataFrame) -> list[Row]:

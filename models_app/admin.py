@@ -146,7 +146,7 @@ class ModelVersionAdmin(MayPromote, ReadOnlyAdmin):
         ("Measured on rows it never saw", {"fields": ("metrics_table",)}),
         (
             "What it learnt from",
-            {"fields": ("snapshot", "lineage", "code_revision")},
+            {"fields": ("snapshot", "lineage", "sources", "code_revision")},
         ),
         ("How it was made", {"fields": ("mlflow_run_id", "parameters_table")}),
         (
@@ -219,6 +219,10 @@ class ModelVersionAdmin(MayPromote, ReadOnlyAdmin):
     @display(description="Rows")
     def lineage(self, version: ModelVersion) -> SafeString | str:
         return reports.lineage(version.snapshot)
+
+    @display(description="Feedback by source")
+    def sources(self, version: ModelVersion) -> SafeString | str:
+        return reports.sources(version.snapshot)
 
     @action(description="Promote", permissions=["promote"], icon="publish")
     def promote(self, request: StaffHttpRequest, object_id: str) -> HttpResponse:

@@ -106,6 +106,9 @@ class TrainingSnapshot(models.Model):
     digest = models.CharField(max_length=64, help_text="SHA-256 of the canonical rows.")
     rows = models.PositiveIntegerField()
     feedback_rows = models.PositiveIntegerField()
+    sources = models.JSONField(
+        null=True, blank=True, help_text="How many rows each source of feedback gave."
+    )
     redacted_at = models.DateTimeField(null=True, help_text="Rows of forgotten people are gone.")
     bounds = models.JSONField(
         null=True, help_text="How far from the base data feedback may lie; see learning.bounds."

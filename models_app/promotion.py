@@ -186,7 +186,8 @@ def _refuse_ungated(version: ModelVersion, model: RegisteredModel) -> None:
     gate = version.gate
     if gate is None:
         raise GateSaidNo(f"{version} was never evaluated by the gate", code="evaluation_missing")
-    if gate["verdict"] != "PROMOTE":
+    # What the gate leaves to a person, whoever promotes by hand has decided.
+    if gate["verdict"] != "PROMOTE" and not gate.get("left_to_a_person"):
         failed = [check["name"] for check in gate["checks"] if not check["passed"]]
         raise GateSaidNo(
             f"{version} not promoted: the gate said {gate['verdict']} ({', '.join(failed)})"

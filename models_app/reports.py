@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from models_app.models import TrainingSnapshot
+from models_app.snapshot_sources import listed
 
 DASH = "–"
 LARGE = 10_000
@@ -29,7 +30,11 @@ CHECKS = {
     "margin": "Better than the champion by the margin",
     "interval": "The 90 % interval of the difference stays above zero",
     "golden": "Not worse on the golden rows",
+    "golden_margin": "Better by the margin on golden rows alone, as automatic promotion needs",
+    "anchor": "Not worse on golden rows than the first version that served",
     "slices": "No class is recognised much worse than before",
+    "segments": "No segment of the golden rows is answered much worse than before",
+    "probes": "Golden rows altered as feedback is are answered as before",
 }
 
 
@@ -99,6 +104,9 @@ def gate_report(gate: Mapping[str, Any] | None) -> SafeString:
         ' <span class="block text-xs break-all">{}</span></p>',
         label(gate["verdict"]), rival, gate.get("rows", "?"), gate.get("rows_digest", ""),
     )  # fmt: skip
+    if gate.get("left_to_a_person"):
+        head += SafeString('<p class="mb-3">A person who may promote decides: look at the checks'
+                           " that failed and at the sources below.</p>")  # fmt: skip
     rows = [_check_row(check) for check in gate["checks"]]
     return mark_safe(head + table(["Check", "Result", "Value", "Limit"], rows))  # noqa: S308
 
@@ -118,6 +126,22 @@ def lineage(snapshot: TrainingSnapshot | None) -> SafeString | str:
         ["Rows", "Of them feedback", "Frozen", "Digest"],
         [(snapshot.rows, snapshot.feedback_rows, f"{snapshot.created_at:%F %R}", snapshot.digest)],
     )
+
+
+def sources(snapshot: TrainingSnapshot | None) -> SafeString | str:
+    """Who contributed how much of the feedback."""
+    if snapshot is None or snapshot.sources is None:
+        return "Not known."
+    rows = [
+        (one["source"], one["offered"], one["reviewed"], one["kept"], one["trained"],
+         one["judged"], one["unusable"], one["broke_training"], f"{one['weight']:.1%}")
+        for one in listed(snapshot.sources)
+    ]  # fmt: skip
+    heads = [
+        "Source", "Rows offered", "Reviewed by a person", "Kept within its share", "Trained",
+        "Judged", "Unusable", "Broke training", "Part of the training weight",
+    ]  # fmt: skip
+    return table(heads, rows) if rows else "No feedback."
 
 
 def comparison(champion: Mapping[str, float], challenger: Mapping[str, float]) -> list[list[str]]:

@@ -9,6 +9,7 @@ from rest_framework import serializers
 from models_app.fields import Flag, Text, Whole
 from models_app.learning.spelling import unknown_name
 from models_app.models import Deployment, ModelVersion, RegisteredModel, TrainingSnapshot
+from models_app.snapshot_sources import listed
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -87,10 +88,34 @@ class ModelSerializer(serializers.ModelSerializer[RegisteredModel]):
         return None
 
 
+class SourceSerializer(serializers.Serializer[Any]):
+    """How many rows a source of feedback gave to a training set, and what became of them."""
+
+    source = serializers.CharField(  # type: ignore[assignment]
+        help_text="An account, the network of an address, or `others`."
+    )
+    offered = serializers.IntegerField(help_text="Accepted rows that are not golden.")
+    reviewed = serializers.IntegerField(help_text="Of these, rows that a reviewer stands for.")
+    kept = serializers.IntegerField(help_text="Of these, rows within the source's share.")
+    trained = serializers.IntegerField()
+    judged = serializers.IntegerField(help_text="Held out, so that the gate compares on them.")
+    unusable = serializers.IntegerField(help_text="Rows that no training can use.")
+    broke_training = serializers.IntegerField(
+        help_text="Rows that were set aside because training with them failed."
+    )
+    weight = serializers.FloatField(help_text="Part of the weight of all training rows, 0 to 1.")
+
+
 class SnapshotSerializer(serializers.ModelSerializer[TrainingSnapshot]):
+    sources = serializers.SerializerMethodField()
+
     class Meta:
         model = TrainingSnapshot
-        fields = ("id", "digest", "rows", "feedback_rows")
+        fields = ("id", "digest", "rows", "feedback_rows", "sources")
+
+    @extend_schema_field(SourceSerializer(many=True))
+    def get_sources(self, snapshot: TrainingSnapshot) -> list[dict[str, Any]]:
+        return listed(snapshot.sources or [], mask=True)
 
 
 class VersionSerializer(serializers.ModelSerializer[ModelVersion]):

@@ -14,9 +14,10 @@ from feedback_app import retraining
 from feedback_app.attempt import Attempt, LeaseLost
 from feedback_app.attempts import carry_out
 from feedback_app.models import Feedback, RetrainingRun
+from models_app import promotion
 from models_app.learning.tables import infer_schema
 from models_app.models import Deployment, ModelVersion, RegisteredModel
-from tests.factories import leaves, make_champion, make_model
+from tests.factories import leaves, make_champion, make_model, make_user
 from tests.feedback_app.makers import BEYOND_MLFLOWS, make_feedback, make_run, make_running
 
 Status = RetrainingRun.Status
@@ -93,9 +94,10 @@ def test_a_better_version_waits_unless_somebody_wants_it_promoted(
     assert newest.door == (door or "cli")
 
 
-def test_feedback_teaches_what_the_base_data_does_not_hold() -> None:
+@pytest.mark.parametrize("mode", ["manual", "auto"])
+def test_what_only_feedback_says_is_better_waits_for_a_person(mode: str) -> None:
     # All over the world oaks have become short; only feedback says so.
-    model = make_model(promotion={"mode": "auto"}, estimator="random-forest")
+    model = make_model(promotion={"mode": mode}, estimator="random-forest")
     finish(start(model))
     shrunk = leaves(200, seed=1)
     shrunk["length"] += 20
@@ -112,10 +114,18 @@ def test_feedback_teaches_what_the_base_data_does_not_hold() -> None:
 
     run = finish(start(model))
 
-    assert (run.status, run.verdict, run.error) == (Status.SUCCEEDED, "PROMOTE", "")
+    assert (run.status, run.verdict, run.error) == (Status.HELD, "HOLD", "")
     assert run.snapshot
     assert run.snapshot.feedback_rows == 200
-    assert RegisteredModel.objects.get().champion == run.version
+    version = run.version
+    assert version
+    assert version.gate
+    failed = {check["name"] for check in version.gate["checks"] if not check["passed"]}
+    assert failed == {"probes"} | ({"golden_margin"} if mode == "auto" else set())
+    assert RegisteredModel.objects.get().champion != version
+    manager = make_user("eve", groups=("manager",))
+    promotion.promote(version, actor=manager, door=Deployment.Door.ADMIN, reason="Oaks shrank.")
+    assert RegisteredModel.objects.get().champion == version
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,17 @@ from datetime import timedelta
 
 import pandas as pd
 import pytest
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from feedback_app import golden, snapshots
+from feedback_app import golden, reviewing, snapshots
 from feedback_app.models import Feedback
 from models_app.learning.rows import digest_instance
 from models_app.learning.tables import infer_schema, instances_of
 from models_app.models import RegisteredModel, TrainingSnapshot
-from tests.factories import SCHEMA, leaves, make_champion, make_model
+from tests.factories import SCHEMA, leaves, make_champion, make_model, make_user
 from tests.feedback_app.makers import make_feedback
 
 pytestmark = pytest.mark.django_db
@@ -164,14 +165,124 @@ def test_rows_that_the_champion_trained_on_are_not_judged() -> None:
     assert len(frozen.unseen)
 
 
-def test_one_source_does_not_outweigh_all_others() -> None:
-    model = make_model(feedback={"max_share_per_source": 0.25})
+def contributions(snapshot: TrainingSnapshot) -> dict[str, dict[str, float]]:
+    return {one["source"]: one for one in snapshot.sources or []}
+
+
+def test_one_source_keeps_no_more_than_its_share_of_the_training_weight() -> None:
+    model = make_model(feedback={"weight": 4.0})
     for number in range(50):
-        make_feedback(model, features=new_leaf(number), source="flood")
-    for number in range(50, 58):
+        make_feedback(model, features=new_leaf(number), source="user:flood")
+    for number in range(50, 54):
         make_feedback(model, features=new_leaf(number))
 
-    assert freeze(model).feedback_rows == 10
+    snapshot = freeze(model)
+
+    flood = contributions(snapshot)["user:flood"]
+    train = load(snapshot).train
+    rows = train["length"].between(20, 69.5) & (train["everlearn_weight"] == 4.0)
+    assert (flood["offered"], flood["kept"]) == (50, int(rows.sum()))
+    weight = train["everlearn_weight"].sum()
+    assert flood["weight"] == pytest.approx(4 * flood["kept"] / weight)
+    assert 0.17 < flood["weight"] <= 0.2
+
+
+def test_what_one_source_loses_no_other_source_loses() -> None:
+    model = make_model()
+    for number in range(299):
+        make_feedback(model, features=new_leaf(number), source="user:client")
+    alone = contributions(freeze(model))["user:client"]["kept"]
+    for number in range(300, 310):
+        make_feedback(model, features=new_leaf(number), source=f"address:10.0.0.{number - 299}")
+
+    among_strangers = contributions(freeze(model))["user:client"]["kept"]
+
+    assert among_strangers >= alone >= 20
+
+
+def test_a_thousand_networks_and_links_are_one_source() -> None:
+    model = make_model()
+    Feedback.objects.bulk_create(
+        Feedback(
+            registered_model=model, features=new_leaf(number), value="elm", status="accepted",
+            source=f"link:{number}" if number % 2 else f"address:2001:db8:0:{number:x}::1",
+            accepted_at=timezone.now(),
+        )
+        for number in range(1000)
+    )  # fmt: skip
+
+    snapshot = freeze(model)
+
+    assert snapshot.feedback_rows <= 0.2 * snapshot.rows
+    assert sum(one["weight"] for one in snapshot.sources or []) <= 0.2
+    assert sum(one["offered"] for one in snapshot.sources or []) == 1000
+
+
+def test_addresses_of_one_network_are_one_source() -> None:
+    model = make_model()
+    for number in range(3):
+        make_feedback(model, features=new_leaf(number), source=f"address:2001:db8:1:2::{number}")
+
+    assert [*contributions(freeze(model))] == ["address:2001:db8:1:2::"]
+
+
+def test_rows_that_a_person_stands_for_are_outside_of_the_share() -> None:
+    model = make_model()
+    reviewer = make_user("reviewer", groups=("manager",))
+    for number in range(60):
+        make_feedback(model, features=new_leaf(number), source="user:r", given_by=reviewer)
+    waiting = [
+        make_feedback(model, features=new_leaf(number), source="address:10.0.0.1", status="pending")
+        for number in range(60, 120)
+    ]
+    reviewing.review_many(waiting, actor=reviewer, decision="accept", reason="all looked at")
+
+    found = contributions(freeze(model))
+
+    assert [found[name]["kept"] for name in ("user:r", "address:10.0.0.1")] == [60, 60]
+    assert found["address:10.0.0.1"]["reviewed"] == 60
+
+
+def test_what_a_key_said_that_was_revoked_is_not_taken_on_trust() -> None:
+    model = make_model()
+    reviewer = make_user("reviewer", groups=("manager",), is_active=False)
+    for number in range(60):
+        make_feedback(model, features=new_leaf(number), source="user:r", given_by=reviewer)
+
+    assert contributions(freeze(model))["user:r"]["kept"] < 30
+
+
+def test_rows_that_no_training_can_use_are_left_out_and_counted() -> None:
+    rows = leaves()
+    numbers = rows.assign(kind=rows["length"] * 2)
+    path = settings.EVERLEARN_HOME / "numbers.csv"
+    numbers.to_csv(path, index=False)
+    model = make_model(task="regression", metric="r2", data=str(path))
+    for value in (1.7e308, 1e30, 1e6, 21.0):
+        make_feedback(model, features=new_leaf(int(value % 97)), value=value, source="user:a")
+
+    snapshot = freeze(model, numbers)
+
+    told = contributions(snapshot)["user:a"]
+    assert (told["unusable"], told["offered"], snapshot.feedback_rows) == (3, 1, 1)
+
+
+def test_feedback_never_judges_more_rows_than_golden_ones_nor_a_source_more_than_its_share() -> (
+    None
+):
+    model = make_model()
+    make_trained_champion(model)
+    for number in range(400):
+        source = "user:flood" if number % 2 else f"user:{number % 20}"
+        make_feedback(model, features=new_leaf(number), source=source)
+
+    snapshot = freeze(model)
+
+    frozen, told = load(snapshot), contributions(snapshot)
+    golden_rows = int(frozen.is_golden.sum())
+    assert 0 < len(frozen.unseen) - golden_rows <= golden_rows
+    assert all(one["judged"] <= 0.2 * len(frozen.unseen) for one in told.values())
+    assert sum(one["judged"] for one in told.values()) == len(frozen.unseen) - golden_rows
 
 
 def test_every_kind_of_value_comes_back_as_it_was() -> None:
