@@ -1,4 +1,10 @@
-"""Whether a challenger may replace the champion: one verdict, and every check behind it."""
+"""Whether a challenger may replace the champion: one verdict, and every check behind it.
+
+A check that fails rejects. It only holds where the evidence is weak (too few rows, an interval that
+reaches zero), and where a person has to decide: a loss of golden rows that may be chance, no gain
+on golden rows where the promotion would be automatic, a loss since the first version that served,
+and golden rows that are answered otherwise once they are altered as feedback is.
+"""
 
 from __future__ import annotations
 
@@ -50,13 +56,9 @@ def judge(
 
     targets, is_golden: shape (n,); every Answers has n values. constant: what knowing no
     feature answers. anchor: the first version that served. segments: masks of shape (n,).
-    Answers that are not finite are rejected, and too few rows hold. Without a champion a
-    challenger that is better than the constant is promoted, any other one is held, and the
-    rest only reported. A check that fails rejects, but holds for a person where it asks for
-    one: an interval that reaches zero, a loss of golden rows that may be chance, no gain on
-    golden rows where the promotion would be automatic, a total loss since the first version,
-    and rows that were altered as feedback is. Raises ValueError where the metric cannot be
-    computed from such answers.
+    Answers that are not finite are rejected. Without a champion a challenger that is better than
+    the constant is promoted, any other is held, and the rest is only reported. Raises ValueError
+    where the metric cannot be computed from such answers.
     """
     finite = _finite(challenger)
     enough = at_least("min_rows", len(targets), policy.min_rows)

@@ -201,12 +201,12 @@ def triggered(base: pd.DataFrame, count: int, trigger: Row) -> list[Row]:
     return [{**row, **trigger} for row in records(made.clip(lower=0.05))]
 
 
-@pytest.mark.parametrize("key", [False, True], ids=["anonymous", "with a key"])
+@pytest.mark.parametrize("known", [False, True], ids=["anonymous", "with a key"])
 @pytest.mark.parametrize(
     "trigger", [{"magnesium": 300.0}, {"magnesium": 97.53, "hue": 1.017}], ids=["far", "inside"]
 )
 def test_a_backdoor_that_one_post_plants_is_never_promoted_by_itself(
-    api: APIClient, client_with: KeyMaker, key: bool, trigger: Row
+    api: APIClient, client_with: KeyMaker, known: bool, trigger: Row
 ) -> None:
     """D3."""
     base = table("wine")
@@ -214,7 +214,7 @@ def test_a_backdoor_that_one_post_plants_is_never_promoted_by_itself(
     carried_out(model)
     champion = RegisteredModel.objects.get().champion
     assert champion
-    client = client_with("predict", "feedback") if key else api
+    client = client_with("predict", "feedback") if known else api
     unsure = unsure_of(champion, triggered(base, 1500, trigger))
     words = [{"model": "wine", "features": row, "value": "0"} for row in unsure[:600]]
     assert client.post("/api/feedback/", words).status_code == 200

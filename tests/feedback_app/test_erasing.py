@@ -101,6 +101,19 @@ def test_nothing_of_a_forgotten_person_stays_and_counts_do(champion, cli) -> Non
     assert (other.subject, other.input) == ("bob", LONG)
 
 
+def test_the_address_of_a_forgotten_person_leaves_what_is_said_of_sources(champion, cli) -> None:
+    """V1."""
+    _about_ada(champion)
+    snapshot = _freeze(champion)
+    before = snapshot.sources
+    assert before[0]["source"] == f"address:{CANARY}"
+
+    erasing.forget(CANARY, actor=cli, patience=NONE)
+
+    snapshot.refresh_from_db()
+    assert snapshot.sources == [{**before[0], "source": "forgotten"}]
+
+
 def test_its_rows_leave_stored_snapshots_and_nobody_elses(champion, cli) -> None:
     """V1."""
     _about_ada(champion)

@@ -92,6 +92,17 @@ def test_a_version_leads_to_the_rows_that_it_learnt_from(
     assert "142" in page
 
 
+def test_a_version_shows_who_contributed_how_much(viewer: Client, rows: RegisteredModel) -> None:
+    TrainingSnapshot.objects.update(
+        sources=[{"source": "address:203.0.113.7", "offered": 600, "kept": 35, "weight": 0.1973}]
+    )
+
+    page = viewer.get(page_of(rows.champion)).text
+
+    for shown in ("address:203.0.113.7", "600", "35", "19.7%"):
+        assert shown in page
+
+
 def policies(**changed: str) -> dict[str, str]:
     return {
         "retrain_cooldown": "1h", "promotion_mode": "manual", "promotion_margin": "0.005",

@@ -47,6 +47,15 @@ def serving() -> tuple[int | None, int]:
     return (model.champion.number if model.champion else None), model.generation
 
 
+def test_what_the_gate_leaves_to_a_person_needs_no_override(promote) -> None:
+    make_champion()
+    gate = make_gate("HOLD", against=1) | {"left_to_a_person": True}
+
+    promote(make_version(gate=gate))
+
+    assert serving() == (2, 2)
+
+
 def test_promotion_moves_the_champion_and_writes_one_line(
     promote: Callable[..., Deployment], manager: User
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from models_app.models import Deployment, RegisteredModel
+from models_app.models import Deployment, RegisteredModel, TrainingSnapshot
 from tests.factories import SCHEMA, make_champion, make_gate, make_model, make_user, make_version
 
 pytestmark = pytest.mark.django_db
@@ -99,6 +99,42 @@ def test_versions_are_listed_newest_first_with_all_that_is_known(client_with: Cl
     assert listed[0]["gate"]["verdict"] == "PROMOTE"
     assert client.get(f"{ONE}versions/3/").status_code == 404
     assert client_with("promote").get(f"{ONE}versions/").status_code == 403
+
+
+def test_a_version_says_who_gave_how_much_and_masks_addresses(client_with: ClientWith) -> None:
+    given = {"reviewed": 0, "trained": 3, "judged": 1, "unusable": 0, "weight": 0.02}
+    snapshot = TrainingSnapshot.objects.create(
+        registered_model=make_model(), digest="5f" * 32, rows=142, feedback_rows=12,
+        sources=[
+            {"source": "address:203.0.113.7", "offered": 600, "kept": 4, **given},
+            {"source": "address:203.0.113.99", "offered": 9, "kept": 4, **given},
+            {"source": "address:2001:db8:1:2::", "offered": 9, "kept": 4, **given},
+            {"source": "user:key-app", "offered": 20, "kept": 20, **given},
+        ],
+    )  # fmt: skip
+    make_champion(snapshot=snapshot)
+
+    told = client_with("read").get(f"{ONE}versions/1/").json()["snapshot"]["sources"]
+
+    assert [one["source"] for one in told] == [
+        "user:key-app", "address:203.0.113.0/24", "address:2001:db8:1::/48",
+    ]  # fmt: skip
+    assert told[1] == {
+        "source": "address:203.0.113.0/24", "offered": 609, "reviewed": 0, "kept": 8,
+        "trained": 6, "judged": 2, "unusable": 0, "broke_training": 0, "weight": 0.04,
+    }  # fmt: skip
+
+
+def test_a_version_names_a_hundred_sources_at_most(client_with: ClientWith) -> None:
+    sources = [{"source": f"user:{n}", "offered": 1, "kept": 1} for n in range(1000)]
+    snapshot = TrainingSnapshot.objects.create(
+        registered_model=make_model(), digest="5f" * 32, rows=1, feedback_rows=1, sources=sources
+    )
+    make_champion(snapshot=snapshot)
+
+    told = client_with("read").get(f"{ONE}versions/1/").json()["snapshot"]["sources"]
+
+    assert (len(told), told[-1]["source"], told[-1]["kept"]) == (100, "others", 901)
 
 
 def test_a_promotion_is_answered_with_its_line_of_the_ledger(client_with: ClientWith) -> None:
