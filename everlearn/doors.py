@@ -93,9 +93,7 @@ ADMIN: dict[str, dict[str, str]] = {
     "django_q.success": {"view": "queue"},
     "django_q.failure": {"view": "queue"},
     "django_q.schedule": {"view": "queue"},
-    "everlearn.apikey": dict.fromkeys(
-        ("view", "add", "revoke", "limit", "roll", "quotas"), "keys"
-    ),
+    "everlearn.apikey": dict.fromkeys(("view", "add", "revoke", "limit", "roll", "quotas"), "keys"),
     "auth.user": dict.fromkeys(
         (
             "view",

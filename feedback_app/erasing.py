@@ -23,7 +23,6 @@ from django.utils.crypto import salted_hmac
 
 from feedback_app import snapshots
 from feedback_app.durability import flushed
-from feedback_app.feedback_rows import source_of
 from feedback_app.models import (
     FORGOTTEN,
     Erasure,
@@ -32,6 +31,7 @@ from feedback_app.models import (
     RememberedAnswer,
     RetrainingRun,
 )
+from feedback_app.sources import source_group
 from models_app.learning.rows import digest_instance
 from models_app.models import Prediction, TrainingSnapshot
 from models_app.refusals import NotFound, Unavailable
@@ -158,7 +158,7 @@ def _clear_feedback(predictions: list[Any], pending: dict[str, list[Any]]) -> in
 
 def _rename_sources(words: list[Feedback]) -> None:
     """Take addresses that may be the person's own out of what is said of training sets."""
-    addresses = {name for word in words for name in (word.source, source_of(word))}
+    addresses = {name for word in words for name in (word.source, source_group(word.source))}
     gone = [name for name in addresses if name.startswith("address:")]
     models = {word.registered_model_id for word in words}
     if not gone:

@@ -12,13 +12,13 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from feedback_app.models import Feedback, FeedbackReview
+from feedback_app.sources import source_group
 from feedback_app.training_rows import HELD_OUT, TRAIN, Row
-from models_app.learning.kinds import LONGEST_CATEGORY
+from models_app.learning.kinds import LONGEST_TEXT
 from models_app.learning.rows import digest_instance
 from models_app.learning.source_shares import TRUSTED, held_out, within_share
 from models_app.models import RegisteredModel
 from models_app.snapshot_sources import listed
-from models_app.strangers import network_of
 
 HELD_OUT_SHARE = 0.3
 MAX_SHARE_PER_SOURCE = 0.2
@@ -109,9 +109,9 @@ def _offered(
     for word in _accepted(model, up_to):
         reviewed = trusted.stands_for(word)
         if not fits(word, reviewed):
-            _noted(noted, source_of(word)).unusable += 1
+            _noted(noted, source_group(word.source)).unusable += 1
             continue
-        digest, source = digest_instance(word.features), source_of(word)
+        digest, source = digest_instance(word.features), source_group(word.source)
         row = rows.get((digest, word.value))
         if row is None:
             row = Row(word.features, word.value, digest, weight, [], source=source)
@@ -129,12 +129,6 @@ def _accepted(model: RegisteredModel, up_to: datetime) -> Iterable[Feedback]:
         registered_model=model, status=Feedback.Status.ACCEPTED, accepted_at__lte=up_to
     ).order_by("at", "pk")
     return words.only("pk", "source", "given_by", "features", "value")
-
-
-def source_of(word: Feedback) -> str:
-    """The source; an address that an earlier release stored whole counts as its network."""
-    kind, _, address = word.source.partition(":")
-    return f"{kind}:{network_of(address)}" if kind == "address" else word.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +159,7 @@ class _Fits:
     def __init__(self, model: RegisteredModel, base: Sequence[Row]) -> None:
         self.schema = model.schema
         texts = (v for row in base for v in row.instance.values() if isinstance(v, str))
-        self.longest = max([LONGEST_CATEGORY, *(2 * len(text) for text in texts)])
+        self.longest = max([LONGEST_TEXT, *(2 * len(text) for text in texts)])
         self.low, self.high = -LARGEST, LARGEST
         if model.task == RegisteredModel.Task.REGRESSION and base:
             targets = [float(row.target) for row in base]

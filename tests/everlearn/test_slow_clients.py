@@ -194,7 +194,7 @@ def test_what_all_bodies_hold_together_is_bounded() -> None:
 def test_one_network_may_hold_only_so_many_connections() -> None:
     with serving(per_network=3) as server, ExitStack() as stack:
         counts = server.worker.networks
-        counts._counted = lambda address: address != "127.0.0.1"  # as though they were abroad
+        counts._counted = lambda address: address != "127.0.0.1"  # type: ignore[method-assign] # as though they were abroad
         held = [stack.enter_context(server.client("127.0.0.2")) for _ in range(3)]
         wait_for(lambda: server.worker.nr_conns == 3, 5)
         with server.client("127.0.0.2") as client:

@@ -34,7 +34,7 @@ from feedback_app.models import (
 from models_app.actors import system_user
 from models_app.models import Deployment, ModelVersion, Prediction, TrainingSnapshot
 from models_app.refusals import Gone, Unavailable
-from models_app.strikes import Kind, Strike, strike
+from models_app.strikes import Kind, Strike, count_failure
 from models_app.usage import DailyUsage
 from tests.factories import LONG, make_champion, make_rows, make_user
 from tests.feedback_app.makers import make_feedback, make_prediction
@@ -154,7 +154,7 @@ def test_jobs_counters_failures_and_old_log_files_go_too(settings: Any, tmp_path
     today = timezone.now().date()
     for days in (0, 89, 91):
         DailyUsage.objects.create(subject="network:a", day=today - timedelta(days=days))
-    strike(Kind.LOGIN, "192.0.2.1")
+    count_failure(Kind.LOGIN, "192.0.2.1")
     Strike.objects.update(ends_at=timezone.now() - timedelta(days=2))
     settings.EVERLEARN_HOME = tmp_path
     (tmp_path / "logs").mkdir()

@@ -274,7 +274,7 @@ def tree(**changed: Any) -> ModelProto:
     return model(node("TreeEnsembleRegressor", domain="ai.onnx.ml", **attributes | changed))
 
 
-TREES = {
+TREES: dict[str, dict[str, Any]] = {
     "cycle": {"nodes_truenodeids": [0, 0, 0]},
     "child far away": {"nodes_truenodeids": [2**40, 0, 0]},
     "child twice": {"nodes_truenodeids": [2, 0, 0]},

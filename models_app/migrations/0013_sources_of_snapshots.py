@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0008_strikes_of_keys'),
+        ('models_app', '0012_daily_usage'),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('feedback_app', '0008_data_sources'),
+        ('feedback_app', '0012_retention_state'),
     ]
 
     operations = [
