@@ -50,6 +50,8 @@ class OnnxRuntime:
         # By its first bytes alone a graph could ask for another format than the one looked at.
         options.add_session_config_entry("session.load_model_format", "ONNX")
         options.add_session_config_entry("session.use_env_allocators", "1")
+        # Else each product with a matrix keeps a copy of it, as many as a graph has products.
+        options.add_session_config_entry("session.disable_prepacking", "1")
         self._session = onnxruntime.InferenceSession(
             graph, options, providers=["CPUExecutionProvider"]
         )

@@ -19,6 +19,8 @@ MOST_NUMBERS = 1 << 28
 # Of values that no row changes: onnxruntime computes those while it loads a graph.
 MOST_CONSTANT_NUMBERS = 1 << 24
 
+LONGEST_SHAPE = 64
+
 Shape = tuple[int | None, ...] | None
 
 
@@ -40,7 +42,9 @@ class Shapes:
     def constant(self, tensor: TensorProto) -> None:
         """Take note of an initializer."""
         self.define(tensor.name, make_tensor_type_proto(tensor.data_type, list(tensor.dims)))
-        self._constants[tensor.name] = tensor
+        # Only a short one can be a shape; a long one would be copied for each node that takes it.
+        short = math.prod(tensor.dims) <= LONGEST_SHAPE
+        self._constants[tensor.name] = tensor if short else None
 
     def __contains__(self, name: str) -> bool:
         return name in self._types
