@@ -41,6 +41,7 @@ ALWAYS_ANSWERED = "/health"
 SWEEP_SECONDS = 0.5
 NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 CLOSED_AT_ONCE = 16
+EXPIRED_AT_ONCE = 32
 UNSENT = 128 * 1024  # bytes that the system takes of an answer before it can send them
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -58,7 +59,7 @@ class WebWorker(ThreadWorker):
         # Those whose answer is made or waited for, in that order too.
         self.working: dict[Connection, None] = {}
         self.probing: dict[Connection, None] = {}
-        self.evicted = 0
+        self.evicted = self.unfinished = 0
         self._next_sweep = 0.0
         self.probes = ThreadPoolExecutor(max_workers=1)
 
@@ -267,10 +268,11 @@ class WebWorker(ThreadWorker):
             if head:
                 seconds = time.monotonic() - connection.since
                 log_answer(head.method, head.path, refusal.status.value, seconds)
-            else:
+            elif why:
                 # Its name alone: what was sent may hold a key.
-                said = why or refusal.code
-                self.log.info("%s from %s: %s", refusal.status.phrase, connection.address, said)
+                self.log.info("%s from %s: %s", refusal.status.phrase, connection.address, why)
+            else:
+                self.unfinished += 1
         connection.reusable = False
         connection.sock.sendall(refusal.answer(name))
         try:
@@ -287,16 +289,24 @@ class WebWorker(ThreadWorker):
         if now < self._next_sweep:
             return
         self._next_sweep = now + SWEEP_SECONDS
-        for connection in [one for one in self.waiting if one.deadline <= now]:
+        late = [one for one in self.waiting if one.deadline <= now]
+        for connection in late[:EXPIRED_AT_ONCE]:
             self._expire(connection, now)
+        if len(late) > EXPIRED_AT_ONCE:
+            # Others have their turn in between.
+            self._next_sweep = now
+            self.method_queue.defer(bool)
         for connection in list(self.working):
             if connection.since + self.limits.waiting_seconds > now:
                 break
             connection.future.cancel()  # does nothing to one that is being answered
         self._give_room()
+        # One line for all: a line for each would be one that any client can make us write.
         if self.evicted:
             self.log.warning("Too much is open: closed %d connections.", self.evicted)
-            self.evicted = 0
+        if self.unfinished:
+            self.log.info("%d clients were too slow to send a head.", self.unfinished)
+        self.evicted = self.unfinished = 0
 
     def _expire(self, connection: Connection, now: float) -> None:
         if connection.state is State.RECEIVING:

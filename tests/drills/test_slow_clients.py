@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import selectors
 import socket
 import statistics
@@ -85,7 +86,8 @@ class SlowClients:
     def _take_turn(self, client: socket.socket) -> None:
         try:
             if self.form == "readers":
-                alive = client.recv(1) != b""
+                # What came before the server broke off could be read for long.
+                alive = client.recv(1) != b"" and not self._broken_off(client)
             else:
                 alive = self._read(client)
                 client.send(FORMS[self.form][1])
@@ -96,6 +98,12 @@ class SlowClients:
         if not alive:
             self.lasted.append(time.monotonic() - self.open.pop(client))
             client.close()
+
+    @staticmethod
+    def _broken_off(client: socket.socket) -> bool:
+        poll = select.poll()
+        poll.register(client, 0)
+        return bool(poll.poll(0))
 
     def _read(self, client: socket.socket) -> bool:
         try:

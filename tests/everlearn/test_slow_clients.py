@@ -194,7 +194,7 @@ def test_what_all_bodies_hold_together_is_bounded() -> None:
 def test_one_network_may_hold_only_so_many_connections() -> None:
     with serving(per_network=3) as server, ExitStack() as stack:
         counts = server.worker.networks
-        counts._counted = lambda address: address != "127.0.0.1"  # type: ignore[method-assign] # as though they were abroad
+        counts._counted = _is_not_the_first  # type: ignore[method-assign]  # as though abroad
         held = [stack.enter_context(server.client("127.0.0.2")) for _ in range(3)]
         wait_for(lambda: server.worker.nr_conns == 3, 5)
         with server.client("127.0.0.2") as client:
@@ -243,6 +243,10 @@ def test_behind_trusted_proxies_no_network_is_counted(settings: Any) -> None:
         assert server.worker.connections_per_network() == 250
         settings.EVERLEARN_TRUSTED_PROXIES = 1
         assert server.worker.connections_per_network() == 0
+
+
+def _is_not_the_first(address: str) -> bool:
+    return address != "127.0.0.1"
 
 
 def _descriptors() -> int:
