@@ -20,7 +20,7 @@ from typing import Any
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
-from everlearn.connection import Connection, State
+from everlearn.connection import PIECE, Connection, State
 from everlearn.connection_limits import Limits, NetworkCounts, more_time
 from everlearn.request_id import log_answer, request_name
 from everlearn.response_buffer import AT_ONCE
@@ -114,7 +114,7 @@ class WebWorker(ThreadWorker):
         """Do what a connection waits for."""
         try:
             if connection.state is State.WORKING:
-                self._watch(connection, 0)  # it has sent ahead, or gone away
+                self._receive_ahead(connection)
             elif connection.state is State.SENDING:
                 connection.sock.flush(AT_ONCE)
                 self._after_answer(connection)
@@ -140,6 +140,14 @@ class WebWorker(ThreadWorker):
             return
         connection.incoming.feed(data, time.monotonic())
         self._go_on(connection)
+
+    def _receive_ahead(self, connection: Connection) -> None:
+        """Keep what comes before the answer is made, up to a piece; the rest has to wait."""
+        data = connection.receive()
+        if data:
+            connection.incoming.feed(data, time.monotonic())
+        if data == b"" or connection.incoming.held >= PIECE:
+            self._watch(connection, 0)
 
     def _after_last_byte(self, connection: Connection) -> None:
         if connection.incoming.head is not None:
