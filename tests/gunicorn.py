@@ -50,8 +50,9 @@ class Gunicorn:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self.process.kill()
-        self.process.wait()
+        if self.process.is_running():
+            self.process.kill()
+            self.process.wait()
 
     def ready(self) -> bool:
         """Whether it answers 200 to /ready."""
