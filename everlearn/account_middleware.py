@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.functional import SimpleLazyObject
 from django.utils.http import urlencode
+from django_otp.middleware import OTPMiddleware
 
 from everlearn import audit, sessions, two_factor
 from everlearn.doors import ADMIN
@@ -39,15 +40,26 @@ BEFORE_TOTP = {"login", "login-code", "logout", "two-factor", "confirm-password"
 
 
 class AccountMiddleware:
-    """Behind the middleware that says who is logged in, and whether a code was given."""
+    """Says of a login whether a code was given and how old its password is; ends it in time."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
+        self.with_login = OTPMiddleware(self._mark)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         ignored_forwarding.note(request.META)
+        # Most requests come without a login, and are to cost nothing here.
+        if settings.SESSION_COOKIE_NAME not in request.COOKIES:
+            return self._answer(request)
+        answer: HttpResponse = self.with_login(request)
+        return answer
+
+    def _mark(self, request: HttpRequest) -> HttpResponse:
         found = request.user
         request.user = SimpleLazyObject(lambda: _with_standing(request, found))  # type: ignore[assignment]
+        return self._answer(request)
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         with audit.within(request):
             response = self.get_response(request)
             sessions.note_use(request)
