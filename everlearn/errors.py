@@ -17,10 +17,11 @@ from drf_standardized_errors.types import ExceptionHandlerContext
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from everlearn import error_shape
 from everlearn.error_shape import error_body
 from everlearn.request_id import META_KEY
 from models_app import storing
-from models_app.learning.schema import InvalidInstances, Problem
+from models_app.learning.schema import MAX_PROBLEMS, InvalidInstances, Problem
 from models_app.refusals import (
     Conflict,
     GateSaidNo,
@@ -80,6 +81,9 @@ def answer_exception(error: Exception, context: ExceptionHandlerContext) -> Resp
         response = ExceptionHandler(error, context).run()
         if response is not None and response.status_code == 429:
             response.headers.setdefault("Retry-After", RETRY_AFTER_SECONDS)
+        if response is not None:
+            told = response.data["errors"][:MAX_PROBLEMS]
+            response.data["errors"] = [error_shape.error(**one) for one in told]
         return response
     set_rollback()
     status = next(status for kind, status in STATUSES if isinstance(error, kind))

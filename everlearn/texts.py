@@ -8,9 +8,15 @@ from urllib.parse import unquote_to_bytes
 from models_app.learning.schema import Problem
 
 LONGEST_NAME = 80
+# Of an error's `attr`: it repeats names that were sent.
+LONGEST_PLACE = 200
 
 # PostgreSQL stores no NUL, and UTF-8 has no half of a surrogate pair.
 UNFIT = re.compile("[\x00\ud800-\udfff]")
+# A query or form without any of these is fit: no NUL and no byte beyond ASCII, escaped or not.
+_PERHAPS_UNFIT = re.compile(rb"[\x00\x80-\xff]|%(?:00|[89a-fA-F])")
+# Django refuses more; what is beyond is looked at as one.
+_MOST_FIELDS = 1000
 
 
 def unfit_text(place: str) -> Problem:
@@ -26,9 +32,9 @@ def legible(name: str) -> str:
 
 def unfit_field(query: bytes) -> str | None:
     """The name of the first field of a query or form that holds such text, if any does."""
-    if query.isascii() and b"%" not in query and b"\0" not in query:
+    if not _PERHAPS_UNFIT.search(query):
         return None
-    for field in query.split(b"&"):
+    for field in query.split(b"&", _MOST_FIELDS):
         if _is_unfit(unquote_to_bytes(field)):
             name = unquote_to_bytes(field.partition(b"=")[0].replace(b"+", b" "))
             return legible(name.decode(errors="replace"))

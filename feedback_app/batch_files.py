@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,15 +16,19 @@ from rest_framework.exceptions import APIException
 from rest_framework.settings import api_settings
 
 from feedback_app.spreadsheets import NUMBER, harmless
-from models_app.learning.schema import Problem, Schema
-from models_app.learning.spelling import unknown_name
-from models_app.refusals import InvalidInput
+from models_app.learning.schema import MAX_PROBLEMS, Problem, Schema
+from models_app.learning.spelling import MAX_HINTS, unknown_name
+from models_app.refusals import InvalidInput, TooMuch
 
 JsonObject = dict[str, Any]
 
 PIECE = 2**20
-MAX_TOLD = 5
+# Of each row, and of all rows beyond the first few with problems.
+MAX_TOLD, TOLD_IN_SHORT = 5, 1
 CELL_PROBLEM = Problem("", "invalid_row", "The row has more or fewer cells than the header.")
+# Of one line, as of the body of one request.
+LONGEST_LINE = 2**20
+LINE_PROBLEM = Problem("", "value_too_long", f"The line has more than {LONGEST_LINE} bytes.")
 
 _BOOLEANS = {"true": True, "false": False}
 
@@ -65,23 +70,22 @@ def refuse_header(head: bytes, schema: Schema) -> None:
     """Raise InvalidInput unless the columns of a CSV that begins so are the schema's."""
     first = io.StringIO(head.decode("utf-8-sig", errors="replace"), newline="")
     names = next((row for row in csv.reader(first) if row), [])
-    problems = [
-        Problem(name[:80], "unknown_feature", unknown_name("feature", name, schema.names))
-        for name in dict.fromkeys(names)
-        if name not in schema.names
-    ]
-    problems += [
-        Problem(name, "duplicate_name", "The column occurs twice.")
-        for name in schema.names
-        if names.count(name) > 1
-    ]
-    problems += [
-        Problem(one.name, "required", "The column is missing, and the feature is required.")
-        for one in schema.features
-        if one.required and one.name not in names
-    ]
-    if problems:
-        raise InvalidInput(problems[:100])
+    if problems := list(islice(_problems_of_header(names, schema), MAX_PROBLEMS)):
+        raise InvalidInput(problems)
+
+
+def _problems_of_header(names: Sequence[str], schema: Schema) -> Iterator[Problem]:
+    times, known = Counter(names), frozenset(schema.names)
+    unknown = (name for name in times if name not in known)
+    for number, name in enumerate(unknown):
+        detail = unknown_name("feature", name, schema.names, hint=number < MAX_HINTS)
+        yield Problem(name[:80], "unknown_feature", detail)
+    for one in schema.features:
+        if times[one.name] > 1:
+            yield Problem(one.name, "duplicate_name", "The column occurs twice.")
+        elif one.required and not times[one.name]:
+            detail = "The column is missing, and the feature is required."
+            yield Problem(one.name, "required", detail)
 
 
 def rows(file: IO[bytes], form: str, schema: Schema) -> Iterator[Row]:
@@ -90,15 +94,29 @@ def rows(file: IO[bytes], form: str, schema: Schema) -> Iterator[Row]:
 
 
 def _csv_rows(file: IO[bytes], schema: Schema) -> Iterator[Row]:
-    lines = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    lines = csv.reader(_short_lines(text))
     names = next((line for line in lines if line), [])
     kinds = {one.name: one.kind for one in schema.features}
+    check = _Check(schema)
     for line in _readable(lines):
         if len(line) != len(names):
             yield Row({}, [CELL_PROBLEM])
             continue
         cells = zip(names, line, strict=True)
-        yield _checked({name: _typed(kinds[name], cell) for name, cell in cells if cell}, schema)
+        yield check({name: _typed(kinds[name], cell) for name, cell in cells if cell})
+
+
+def _short_lines(text: io.TextIOWrapper) -> Iterator[str]:
+    """The lines of a CSV file; one that is too long becomes one that no reader takes for a row."""
+    while line := text.readline(LONGEST_LINE):
+        if len(line) < LONGEST_LINE or line.endswith(("\n", "\r")):
+            yield line
+            continue
+        while (rest := text.readline(LONGEST_LINE)) and not rest.endswith(("\n", "\r")):
+            pass
+        # More cells than a header has, and within a quoted cell more than a cell may have.
+        yield "," * (csv.field_size_limit() + 1)
 
 
 def _readable(lines: Iterator[list[str]]) -> Iterator[list[str]]:
@@ -124,21 +142,38 @@ def _typed(kind: str, cell: str) -> Any:
 def _ndjson_rows(file: IO[bytes], schema: Schema) -> Iterator[Row]:
     # As a body of the API is parsed, whatever parser that is.
     parser: Any = api_settings.DEFAULT_PARSER_CLASSES[0]
-    parse = parser().parse
-    for line in file:
+    parse, check = parser().parse, _Check(schema)
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+            while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                pass
+            yield Row({}, [LINE_PROBLEM])
+            continue
         if not line.strip():
             continue
         try:
-            yield _checked(parse(io.BytesIO(line.strip())), schema)
+            yield check(parse(io.BytesIO(line.strip())))
         except InvalidInput as refusal:
             yield Row({}, refusal.problems[:MAX_TOLD])
         except APIException as error:
             yield Row({}, [Problem("", "parse_error", str(error.detail))])
+        except TooMuch as refusal:
+            yield Row({}, [Problem("", refusal.code, refusal.detail)])
 
 
-def _checked(instance: Any, schema: Schema) -> Row:
-    problems = islice(schema.problems(instance, ""), MAX_TOLD)
-    return Row(instance, [one._replace(attr=one.attr.lstrip(".")) for one in problems])
+@dataclass(slots=True)
+class _Check:
+    """Checks rows against a schema; once 100 problems were told, it tells one of each row."""
+
+    schema: Schema
+    left: int = MAX_PROBLEMS
+
+    def __call__(self, instance: Any) -> Row:
+        most = MAX_TOLD if self.left > 0 else TOLD_IN_SHORT
+        found = self.schema.problems(instance, "", left=max(self.left, TOLD_IN_SHORT))
+        problems = [one._replace(attr=one.attr.lstrip(".")) for one in islice(found, most)]
+        self.left -= len(problems)
+        return Row(instance, problems)
 
 
 def head_of(form: str, classes: Sequence[str]) -> bytes:

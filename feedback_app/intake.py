@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -133,19 +132,27 @@ def record(word: Word, *, speaker: Speaker) -> Feedback:
     return outcome
 
 
-def record_many(words: Sequence[Word], *, speaker: Speaker) -> list[Outcome]:
+def record_many(
+    words: Sequence[Word], *, speaker: Speaker, most_problems: int = MAX_PROBLEMS
+) -> list[Outcome]:
     """Store the words that can be, and say of each, in order, what became of it.
 
     A second word of one source about a prediction supersedes the first. What is returned is
     on the disk. Raises TooMuch for more than 10,000, QuotaExceeded for more than the speaker may
     give today, and Unavailable; then nothing is stored.
+
+    most_problems: how many are named in all; of a refused word beyond, one.
     """
     if len(words) > MAX_WORDS:
         raise TooMuch(f"{len(words)} items were sent, {MAX_WORDS} are allowed at a time.")
     if speaker.user is None:
         storing.refuse_without_spare_room()
     known = Known.to(words, speaker)
-    outcomes = [_draft_or_refusal(word, known, speaker) for word in words]
+    outcomes: list[Outcome] = []
+    for word in words:
+        outcome = _draft_or_refusal(word, known, speaker, max(1, most_problems))
+        most_problems -= len(outcome.problems) if isinstance(outcome, InvalidInput) else 0
+        outcomes.append(outcome)
     drafts = [outcome for outcome in outcomes if isinstance(outcome, Feedback)]
     with quotas.spending(speaker.consumer, costs.of_words(drafts)):
         screening.screen(drafts, trusted=speaker.trusted, anonymous=speaker.anonymous)
@@ -153,14 +160,14 @@ def record_many(words: Sequence[Word], *, speaker: Speaker) -> list[Outcome]:
     return outcomes
 
 
-def _draft_or_refusal(word: Word, known: Known, speaker: Speaker) -> Outcome:
+def _draft_or_refusal(word: Word, known: Known, speaker: Speaker, most_problems: int) -> Outcome:
     try:
-        return _draft(word, known, speaker)
+        return _draft(word, known, speaker, most_problems)
     except (Refused, PermissionDenied) as refusal:
         return refusal
 
 
-def _draft(word: Word, known: Known, speaker: Speaker) -> Feedback:
+def _draft(word: Word, known: Known, speaker: Speaker, most_problems: int) -> Feedback:
     if (word.prediction is None) == (word.features is None):
         detail = "Give the id of a prediction, or a model with features: one of the two."
         raise _invalid("prediction", "required", detail)
@@ -172,7 +179,7 @@ def _draft(word: Word, known: Known, speaker: Speaker) -> Feedback:
         model, features = prediction.registered_model, prediction.input
     else:
         prediction, model, features = None, _model(word.model, known, speaker), word.features
-        if problems := list(islice(model.schema.problems(features, "features"), MAX_PROBLEMS)):
+        if problems := list(model.schema.problems(features, "features", left=most_problems)):
             raise InvalidInput(problems)
     return Feedback(
         registered_model=model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -13,9 +14,30 @@ from feedback_app import intake
 from feedback_app.intake import MAX_WORDS, Outcome, Speaker, Word
 from feedback_app.models import Feedback
 from feedback_app.serializers import FeedbackRequest
+from models_app.learning.schema import MAX_PROBLEMS
 from models_app.refusals import Gone, InvalidInput, NotFound, Refused, TooMuch
 
 JsonObject = dict[str, Any]
+
+# Says of an item only that it was refused, once the request has reported as many as it may.
+TOO_MANY = {
+    "code": "too_many_problems",
+    "detail": f"Refused too; {MAX_PROBLEMS} problems are told.",
+    "attr": None,
+}
+
+
+@dataclass(slots=True)
+class Report:
+    """The problems of one request, however many items it has: the first 100 are told."""
+
+    left: int = MAX_PROBLEMS
+
+    def of(self, errors: Sequence[JsonObject]) -> list[JsonObject]:
+        """As many of one item's errors as may still be told, or that there are more."""
+        told = list(errors[: self.left])
+        self.left -= len(told)
+        return told or [TOO_MANY]
 
 
 def word_of(item: object, *, default_model: str = "") -> Word:
@@ -23,25 +45,32 @@ def word_of(item: object, *, default_model: str = "") -> Word:
 
     default_model: which model features belong to when the item names none.
     """
-    given = FeedbackRequest(data=item)
-    given.is_valid(raise_exception=True)
-    said: JsonObject = {"model": default_model} | given.validated_data
-    return Word(**said)
+    return _word(item, FeedbackRequest(), default_model)
 
 
 def record_list(
     items: Sequence[object], *, speaker: Speaker, default_model: str = ""
 ) -> list[JsonObject]:
-    """Store what can be stored and answer for each item. Raises TooMuch."""
+    """Store what can be stored and answer for each item. Raises TooMuch.
+
+    Of all items together 100 problems are told; those that are refused beyond have one short
+    error each.
+    """
     if len(items) > MAX_WORDS:
         raise TooMuch(f"{len(items)} items were sent, {MAX_WORDS} are allowed at a time.")
-    parsed = [_word_or_errors(item, default_model) for item in items]
+    report = Report()
+    # One for all items: making its fields takes longer than what they do.
+    request = FeedbackRequest()
+    parsed = [_word_or_errors(item, request, default_model, report) for item in items]
     words = [word for word in parsed if isinstance(word, Word)]
-    reviewer, outcomes = speaker.trusted, iter(intake.record_many(words, speaker=speaker))
+    outcomes = iter(
+        intake.record_many(words, speaker=speaker, most_problems=report.left)
+    )
+    reviewer = speaker.trusted
     return [
         {"index": index}
         | (
-            _result(next(outcomes), reviewer)
+            _result(next(outcomes), report, reviewer=reviewer)
             if isinstance(word, Word)
             else {"code": 400, "errors": word}
         )
@@ -49,21 +78,31 @@ def record_list(
     ]
 
 
-def _word_or_errors(item: object, default_model: str) -> Word | list[JsonObject]:
+def _word(item: object, request: FeedbackRequest, default_model: str) -> Word:
+    said: JsonObject = {"model": default_model} | request.run_validation(item)
+    return Word(**said)
+
+
+def _word_or_errors(
+    item: object, request: FeedbackRequest, default_model: str, report: Report
+) -> Word | list[JsonObject]:
+    request.problems_left = report.left
     try:
-        return word_of(item, default_model=default_model)
+        return _word(item, request, default_model)
     except ValidationError as error:
-        return [
-            {"code": one.code, "detail": one.detail, "attr": one.attr}
-            for one in flatten_errors(error.detail)
-        ]
+        return report.of(
+            [
+                {"code": one.code, "detail": one.detail, "attr": one.attr}
+                for one in flatten_errors(error.detail)
+            ]
+        )
 
 
-def _result(outcome: Outcome, reviewer: bool) -> JsonObject:
+def _result(outcome: Outcome, report: Report, *, reviewer: bool) -> JsonObject:
     if isinstance(outcome, Feedback):
         status = outcome.status_for(reviewer=reviewer)
         return {"code": 201, "id": outcome.pk, "status": status}
-    return {"code": _status(outcome), "errors": _errors(outcome)}
+    return {"code": _status(outcome), "errors": report.of(_errors(outcome))}
 
 
 def _status(outcome: Refused | PermissionDenied) -> int:

@@ -28,6 +28,8 @@ RESIDUAL_FLOOR = 0.003
 WITHOUT_BOUNDS = {"kind": "number", "low": -1e15, "high": 1e15}
 OUTSIDE = "outside_training_range"
 RMSE = "neg_root_mean_squared_error"
+# As many rows as a request for predictions has: more would take memory without bound.
+ASKED_AT_ONCE = serving.MAX_INSTANCES
 
 Status = Feedback.Status
 
@@ -178,7 +180,8 @@ def _opinions(drafts: Iterable[Feedback]) -> dict[Any, Opinion]:
             answer, probabilities = draft.prediction.value, draft.prediction.probabilities
             opinions[draft.pk] = Opinion(answer, (probabilities or {}).get(answer))
     for model, words in unasked.items():
-        opinions |= _ask(model, words)
+        for first in range(0, len(words), ASKED_AT_ONCE):
+            opinions |= _ask(model, words[first : first + ASKED_AT_ONCE])
     return opinions
 
 

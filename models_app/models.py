@@ -88,7 +88,12 @@ class RegisteredModel(models.Model):
     @property
     def schema(self) -> Schema:
         """The declared schema; a version keeps the one that it was trained with."""
-        return Schema.from_json(self.features)
+        # Kept: it is asked for once for each of ten thousand words of feedback.
+        known: tuple[object, Schema] | None = self.__dict__.get("_schema")
+        if known is None or known[0] is not self.features:
+            known = self.features, Schema.from_json(self.features)
+            self.__dict__["_schema"] = known
+        return known[1]
 
     @property
     def recipe(self) -> str:

@@ -1,35 +1,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from models_app.fields import Flag, Text, Whole
-from models_app.learning.spelling import unknown_name
+from models_app.learning.schema import MAX_PROBLEMS
+from models_app.learning.spelling import MAX_HINTS, unknown_name
 from models_app.models import Deployment, ModelVersion, RegisteredModel, TrainingSnapshot
 from models_app.snapshot_sources import listed
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """The members of a body; one that is unknown is refused by name."""
+    """The members of a body; one that is unknown is refused by name.
+
+    problems_left: how many problems the request may still report, when it is not the first.
+    """
+
+    problems_left = MAX_PROBLEMS
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
-            unknown = [name for name in data if name not in self.fields]
-            if unknown:
+            unknown = (name for name in data if name not in self.fields)
+            if told := list(islice(unknown, max(1, self.problems_left))):
+                hinted = self.problems_left - MAX_PROBLEMS + MAX_HINTS
                 raise serializers.ValidationError(
                     {
-                        name[:80]: [
-                            serializers.ErrorDetail(
-                                unknown_name("member", name, self.fields), code="unknown_field"
-                            )
-                        ]
-                        for name in unknown[:100]
+                        name[:80]: [self._unknown(name, hint=number < hinted)]
+                        for number, name in enumerate(told)
                     }
                 )
         return super().to_internal_value(data)
+
+    def _unknown(self, name: str, *, hint: bool) -> serializers.ErrorDetail:
+        detail = unknown_name("member", name, self.fields, hint=hint)
+        return serializers.ErrorDetail(detail, code="unknown_field")
 
 
 class EmptyRequest(StrictSerializer):

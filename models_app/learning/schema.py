@@ -12,8 +12,9 @@ import numpy as np
 
 from models_app.learning import kinds
 from models_app.learning.kinds import Columns, Fault, Kind
-from models_app.learning.spelling import unknown_name
+from models_app.learning.spelling import MAX_HINTS, unknown_name
 
+# Of one request, whatever it holds.
 MAX_PROBLEMS = 100
 
 _ABSENT = object()
@@ -115,16 +116,27 @@ class Schema:
 
     def check(self, instances: Sequence[object], *, prefix: str = "instances") -> None:
         """Raise InvalidInstances, naming up to 100 problems, unless every instance fits."""
-        problems = (
-            problem
-            for index, instance in enumerate(instances)
-            for problem in self.problems(instance, f"{prefix}.{index}")
-        )
-        if found := list(islice(problems, MAX_PROBLEMS)):
+        found: list[Problem] = []
+        for index, instance in enumerate(instances):
+            left = MAX_PROBLEMS - len(found)
+            found += self.problems(instance, f"{prefix}.{index}", left=left)
+            if len(found) == MAX_PROBLEMS:
+                break
+        if found:
             raise InvalidInstances(found)
 
-    def problems(self, instance: object, attr: str) -> Iterator[Problem]:
-        """What is wrong with one instance; attr: where it stands, as `instances.0`."""
+    def problems(
+        self, instance: object, attr: str, *, left: int = MAX_PROBLEMS
+    ) -> Iterator[Problem]:
+        """What is wrong with one instance; attr: where it stands, as `instances.0`.
+
+        left: how many problems the request has left of its 100, the first 10 of which come with
+        hints; no more are looked for.
+        """
+        hinted = max(0, left - MAX_PROBLEMS + MAX_HINTS)
+        return islice(self._problems(instance, attr, hinted), left)
+
+    def _problems(self, instance: object, attr: str, hinted: int) -> Iterator[Problem]:
         if not isinstance(instance, dict):
             yield Problem(attr, "invalid_instance", "An instance is an object: feature to value.")
             return
@@ -139,7 +151,7 @@ class Schema:
             if fault:
                 yield Problem(f"{attr}.{name}", *fault)
         if known != len(instance):
-            yield from self._unknown(instance, attr)
+            yield from self._unknown(instance, attr, hinted)
 
     def columns(self, instances: Sequence[Mapping[str, Any]]) -> Columns:
         """Encode n checked instances, each column of shape (n,), ordered as `column_names`.
@@ -165,11 +177,11 @@ class Schema:
             if (value := instance.get(name)) is not None and kinds.category_text(value) not in seen
         ]
 
-    def _unknown(self, instance: Mapping[str, Any], attr: str) -> Iterator[Problem]:
-        for name in instance:
-            if name not in self._name_set:
-                detail = unknown_name("feature", name, self.names)
-                yield Problem(f"{attr}.{name[:_LONGEST_ATTR]}", "unknown_feature", detail)
+    def _unknown(self, instance: Mapping[str, Any], attr: str, hinted: int) -> Iterator[Problem]:
+        unknown = (name for name in instance if name not in self._name_set)
+        for number, name in enumerate(unknown):
+            detail = unknown_name("feature", name, self.names, hint=number < hinted)
+            yield Problem(f"{attr}.{name[:_LONGEST_ATTR]}", "unknown_feature", detail)
 
     @cached_property
     def _rules(self) -> tuple[tuple[str, bool, Callable[[Any], Fault | None]], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -12,8 +13,8 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from models_app import serving
-from models_app.learning.schema import Problem
-from models_app.learning.spelling import unknown_name
+from models_app.learning.schema import MAX_PROBLEMS, Problem
+from models_app.learning.spelling import MAX_HINTS, unknown_name
 from models_app.quotas import Consumer
 from models_app.refusals import InvalidInput, NotFound
 from models_app.serializers import AnsweredSerializer, PredictionRequest
@@ -78,10 +79,14 @@ def read(body: Any) -> dict[str, Any]:
         raise InvalidInput([Problem("", "invalid_type", "The body must be an object.")])
     instances, subject = body.get("instances"), body.get("subject", "")
     explain = body.get("explain", False)
+    unknown = islice((name for name in body if name not in MEMBERS), MAX_PROBLEMS)
     problems = [
-        Problem(name[:80], "unknown_field", unknown_name("member", name, MEMBERS))
-        for name in body
-        if name not in MEMBERS
+        Problem(
+            name[:80],
+            "unknown_field",
+            unknown_name("member", name, MEMBERS, hint=number < MAX_HINTS),
+        )
+        for number, name in enumerate(unknown)
     ]
     if "instances" not in body:
         problems.append(Problem("instances", "required", "A list of instances is expected."))
@@ -98,7 +103,7 @@ def read(body: Any) -> dict[str, Any]:
             )
         )
     if problems:
-        raise InvalidInput(problems)
+        raise InvalidInput(problems[:MAX_PROBLEMS])
     return {"instances": instances or [], "subject": subject, "explain": explain}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from django.http import HttpResponse
@@ -15,7 +16,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from models_app import following, serving
-from models_app.learning.schema import Problem
+from models_app.learning.schema import MAX_PROBLEMS, Problem
 from models_app.protocols import native
 from models_app.refusals import InvalidInput
 from models_app.serializers import ReloadedSerializer
@@ -59,13 +60,10 @@ def rows_of(body: Any) -> list[object]:
         raise InvalidInput(
             [Problem("", "invalid_type", "Lists of values by feature are expected.")]
         )
-    problems = [
-        Problem(name[:80], "invalid_type", "A list of values is expected.")
-        for name, values in body.items()
-        if not isinstance(values, list)
-    ]
-    if problems:
-        raise InvalidInput(problems[:100])
+    wrong = (name for name, values in body.items() if not isinstance(values, list))
+    if told := list(islice(wrong, MAX_PROBLEMS)):
+        detail = "A list of values is expected."
+        raise InvalidInput([Problem(name[:80], "invalid_type", detail) for name in told])
     length = len(next(iter(body.values())))
     for name, values in body.items():
         if len(values) != length:
