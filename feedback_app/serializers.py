@@ -7,6 +7,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from feedback_app import run_errors
 from feedback_app.models import Feedback, FeedbackReview, RetrainingRun
 from models_app.fields import Flag, Id, Text, Whole
 from models_app.learning.triggers import parse_duration
@@ -164,6 +165,8 @@ class TextOrNull(serializers.Field[str, Any, str | None, Any]):
 
 
 class RunSerializer(serializers.ModelSerializer[RetrainingRun]):
+    """A run; context: the request, as not everybody is told the whole of an error."""
+
     model = serializers.CharField(source="registered_model.name")
     progress = ProgressSerializer(source="*")
     snapshot = SnapshotSerializer(allow_null=True)
@@ -175,7 +178,7 @@ class RunSerializer(serializers.ModelSerializer[RetrainingRun]):
     gate = serializers.JSONField(source="version.gate", default=None, allow_null=True)
     mlflow_run_id = TextOrNull()
     reporter = TextOrNull()
-    error = TextOrNull()
+    error = serializers.SerializerMethodField()
 
     class Meta:
         model = RetrainingRun
@@ -187,6 +190,10 @@ class RunSerializer(serializers.ModelSerializer[RetrainingRun]):
 
     def get_attempts(self, run: RetrainingRun) -> int:
         return run.attempts - run.waits
+
+    def get_error(self, run: RetrainingRun) -> str | None:
+        request = self.context.get("request")
+        return run_errors.told(run, request and request.user) or None
 
 
 class LoggedPredictionSerializer(serializers.ModelSerializer[Any]):

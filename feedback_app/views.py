@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -82,7 +83,7 @@ def _allowed_data(data: str, declared: str) -> str:
         if data.startswith(("http://", "https://")):
             addresses.check_address(data)
             return data
-        return locate_beside(data, declared)
+        return locate_beside(data, declared, apart_from=settings.EVERLEARN_HOME)
     except addresses.SourceRefused as refusal:
         raise InvalidInput([Problem("data", refusal.code, refusal.detail)]) from refusal
     except DeclarationRefused as refusal:
@@ -111,8 +112,8 @@ class RunListView(generics.ListAPIView[RetrainingRun]):
 
 class RunDetailView(APIView):
     @extend_schema(responses=RunSerializer)
-    def get(self, _: Request, pk: int) -> Response:
-        return Response(RunSerializer(find_run(pk)).data)
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(RunSerializer(find_run(pk), context={"request": request}).data)
 
 
 def find_run(pk: int, *, of: RegisteredModel | None = None) -> RetrainingRun:
@@ -128,7 +129,7 @@ class CancelRunView(APIView):
     def post(self, request: ActorRequest, pk: int) -> Response:
         EmptyRequest(data=request.data).is_valid(raise_exception=True)
         run = retraining.cancel(find_run(pk), actor=request.user)
-        return Response(RunSerializer(run).data)
+        return Response(RunSerializer(run, context={"request": request}).data)
 
 
 class ReportRunView(APIView):
@@ -143,7 +144,7 @@ class ReportRunView(APIView):
         said.pop("version", None)
         tracing.note(run=pk)
         handing_over.report(find_run(pk), actor=request.user, **said)
-        return Response(RunSerializer(find_run(pk)).data)
+        return Response(RunSerializer(find_run(pk), context={"request": request}).data)
 
 
 class PredictionView(APIView):

@@ -15,6 +15,8 @@ from models_app.learning.triggers import check_schedule, parse_duration
 from models_app.models import MODEL_NAME
 
 FROM_SETTING = "env:DATA_URL"
+TABLE_SUFFIXES = (".csv", ".parquet")
+_NOT_BESIDE = "{!r} names no CSV or Parquet file that lies beside the declared data"
 
 
 class DeclarationRefused(Exception):
@@ -132,18 +134,32 @@ def locate_data(data: str, folder: Path) -> str:
     return str((folder / Path(data).expanduser()).resolve())
 
 
-def locate_beside(data: str, declared: str) -> str:
-    """The path `data` when it lies in the folder of the declared data, or below it.
+def locate_beside(data: str, declared: str, *, apart_from: Path) -> str:
+    """The path `data` of a table in the folder of the declared data, or below it.
 
-    For those who may ask for a training but are not at home on this machine. Raises
+    For those who may ask for a training but are not at home on this machine: a CSV or Parquet
+    file by its relative path, where neither that nor where its links lead is hidden, climbs or
+    lies in the folder `apart_from`, unless the declared data lies there. Raises
     DeclarationRefused for any other path, and for an address.
     """
-    folder = Path(declared).parent.resolve()
-    path = (folder / data).resolve()
+    folder, private = Path(declared).parent.resolve(), apart_from.resolve()
     elsewhere = any(one.startswith("env:") or "://" in one for one in (data, declared))
-    if elsewhere or folder not in path.parents:
-        raise DeclarationRefused(f"{data!r} does not lie beside the declared data")
+    if elsewhere or not _is_plain_table(Path(data)):
+        raise DeclarationRefused(_NOT_BESIDE.format(data[:200]))
+    try:
+        path = (folder / data).resolve()
+        within = path.relative_to(folder)
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a name that is too long
+        raise DeclarationRefused(_NOT_BESIDE.format(data[:200])) from None
+    is_private = private in path.parents and private not in (folder, *folder.parents)
+    if is_private or not _is_plain_table(within):
+        raise DeclarationRefused(_NOT_BESIDE.format(data[:200]))
     return str(path)
+
+
+def _is_plain_table(path: Path) -> bool:
+    hidden = any(part.startswith((".", "~")) for part in path.parts)
+    return not path.is_absolute() and not hidden and path.suffix.lower() in TABLE_SUFFIXES
 
 
 def _explain(error: ValidationError, path: Path, text: str) -> Iterator[str]:

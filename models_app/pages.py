@@ -134,9 +134,12 @@ def model_page(permission: str) -> Callable[[ModelView], Page]:
             try:
                 served = serving.registered(name)
             except NotFound as refusal:
+                # As for a private one: who may not ask learns not which names there are.
+                if not request.user.has_perm(permission):
+                    return _sign_in(request, name)
                 raise Http404(refusal.detail) from None
             if not served.public and not request.user.has_perm(permission):
-                return _sign_in(request, served)
+                return _sign_in(request, name)
             if request.method == "POST":
                 quotas.admit(request.user, request.META)
             if served.bundle is None:
@@ -206,10 +209,10 @@ def signed_in(request: HttpRequest) -> User | None:
     return request.user if request.user.is_authenticated else None
 
 
-def _sign_in(request: HttpRequest, served: Served) -> HttpResponse:
+def _sign_in(request: HttpRequest, name: str) -> HttpResponse:
     if request.user.is_authenticated:
-        raise PermissionDenied(f"Your account may not ask {served.name}.")
-    return redirect_to_login(reverse("model-page", args=[served.name]), reverse("admin:login"))
+        raise PermissionDenied("Your account may not ask this model.")
+    return redirect_to_login(reverse("model-page", args=[name]), reverse("admin:login"))
 
 
 def _not_ready(request: HttpRequest, served: Served) -> HttpResponse:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from django.conf import settings
 from rest_framework.test import APIClient
 
+from feedback_app import retraining
+from feedback_app.attempts import carry_out
 from feedback_app.models import RetrainingRun
 from tests.conftest import KeyMaker
-from tests.factories import make_model
+from tests.factories import leaves, make_champion, make_model
 from tests.feedback_app.makers import make_run, make_running
 
 pytestmark = pytest.mark.django_db
@@ -121,6 +126,16 @@ def test_a_run_may_learn_from_a_file_beside_the_declared_data(
     ("data", "code"),
     [
         ("/etc/passwd", "data_not_allowed"),
+        ("/srv/data/leaves.csv", "data_not_allowed"),
+        (".env", "data_not_allowed"),
+        (".env.csv", "data_not_allowed"),
+        (".hidden/leaves.csv", "data_not_allowed"),
+        ("below/../leaves.csv", "data_not_allowed"),
+        ("leaves", "data_not_allowed"),
+        ("leaves.txt", "data_not_allowed"),
+        ("leaves.csv.key", "data_not_allowed"),
+        ("settings.py", "data_not_allowed"),
+        ("~root/leaves.csv", "data_not_allowed"),
         ("../leaves.csv", "data_not_allowed"),
         ("env:DATABASE_URL", "data_not_allowed"),
         (".", "data_not_allowed"),
@@ -157,3 +172,94 @@ def test_nothing_of_this_machine_or_its_network_is_read_because_a_client_says_so
         400, code, "data",
     )  # fmt: skip
     assert not RetrainingRun.objects.exists()
+
+
+@pytest.mark.parametrize("leads_to", ["outside.csv", ".env", "folder/.hidden/x.csv", "notes.txt"])
+def test_a_link_leads_a_run_to_no_other_file(
+    client_with: KeyMaker, tmp_path: Path, leads_to: str
+) -> None:
+    folder = tmp_path / "folder"
+    (folder / ".hidden").mkdir(parents=True)
+    target = (
+        tmp_path / leads_to if leads_to.startswith(("outside", "folder")) else folder / leads_to
+    )
+    target.write_text("secret\n1\n")
+    (folder / "link.csv").symlink_to(target)
+    make_model(data=str(folder / "leaves.csv"))
+
+    answer = client_with("retrain").post("/api/models/leaves/retrain/", {"data": "link.csv"})
+
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "data_not_allowed")
+
+
+def test_what_the_service_stores_is_no_data_for_a_run(client_with: KeyMaker) -> None:
+    """Golden rows and what clients asked lie there, where the data may lie beside it."""
+    stored = settings.EVERLEARN_HOME / "golden"
+    stored.mkdir(exist_ok=True)
+    (stored / "rows.parquet").write_bytes(b"PAR1")
+    make_model(data=str(settings.EVERLEARN_HOME.parent / "leaves.csv"))
+    data = f"{settings.EVERLEARN_HOME.name}/golden/rows.parquet"
+
+    answer = client_with("retrain").post("/api/models/leaves/retrain/", {"data": data})
+
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "data_not_allowed")
+
+
+CANARY = "canary-7f3a"
+OTHER_FILES = {
+    "columns of its own": f"{CANARY},{CANARY}2\n1,2\n",
+    "a word for a number": f"length,width,kind\n{CANARY},1.0,oak\n1.0,1.0,elm\n",
+    "one class": "length,width,kind\n" + f"1.0,1.0,{CANARY}\n" * 40,
+    "no value of the target": f"length,width,kind\n{CANARY},1.0,\n",
+    "a column twice": f"{CANARY},{CANARY},kind\n1,2,oak\n",
+    "more cells than columns": f"length\n{CANARY},{CANARY}\n",
+    "a target misspelt": f"length,width,kind{CANARY}\n1,2,oak\n",
+    "a web page": f"<html>{CANARY}</html>",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("content", OTHER_FILES.values(), ids=OTHER_FILES)
+def test_no_error_tells_what_another_file_holds_or_where_it_lies(
+    client_with: KeyMaker, tmp_path: Path, content: str
+) -> None:
+    make_champion(make_model(data=str(tmp_path / "leaves.csv")))
+    (tmp_path / "other.csv").write_text(content)
+    ci, reader = client_with("retrain"), client_with("read")
+    run = ci.post("/api/models/leaves/retrain/", {"data": "other.csv"}).json()["run"]
+
+    carry_out(claimed := must(retraining.claim(run)), claimed.attempts)
+
+    report = {"reporter": "x", "status": "running"}
+    to_ci = ci.post(f"/api/runs/{run}/report/", report)
+    to_reader = reader.get(f"/api/runs/{run}/")
+    assert to_reader.json()["status"] == "failed"
+    assert to_reader.json()["error"].startswith(("data_refused: ", "schema_changed: "))
+    assert to_ci.json()["error"] in ("data_refused", "schema_changed")
+    for answer in (to_ci, to_reader, reader.get("/api/runs/")):
+        assert CANARY not in answer.text
+        assert str(tmp_path) not in answer.text
+
+
+def test_who_may_read_learns_what_is_wrong_with_the_declared_data_and_not_where_it_lies(
+    client_with: KeyMaker, tmp_path: Path
+) -> None:
+    path = tmp_path / "leaves.csv"
+    leaves().assign(colour="green").to_csv(path, index=False)
+    make_champion(make_model(data=str(path)))
+    ci, reader = client_with("retrain"), client_with("read")
+
+    errors = []
+    for _ in range(2):
+        run = ci.post("/api/models/leaves/retrain/").json()["run"]
+        carry_out(claimed := must(retraining.claim(run)), claimed.attempts)
+        errors.append(reader.get(f"/api/runs/{run}/").json()["error"])
+        path.unlink(missing_ok=True)
+
+    assert "column 'colour' is new" in errors[0]
+    assert errors[1] == "data_refused: leaves.csv: no such file"
+
+
+def must(run: RetrainingRun | None) -> RetrainingRun:
+    assert run
+    return run

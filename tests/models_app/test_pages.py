@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from models_app.models import Prediction
@@ -84,10 +86,10 @@ def test_a_value_left_out_is_named_beside_its_field_and_nothing_is_logged(browse
 
 
 @pytest.mark.parametrize("name", ["nothing-here", "gone"])
-def test_an_unknown_or_retired_model_is_a_page_that_says_so(browser: Client, name: str) -> None:
+def test_an_unknown_or_retired_model_is_a_page_that_says_so_to_those_who_may_ask(name: str) -> None:
     make_model("gone", retired_at=timezone.now())
 
-    response = browser.get(f"/models/{name}/")
+    response = logged_in(username="vera", groups=("viewer",)).get(f"/models/{name}/")
 
     assert response.status_code == 404
     assert "There is nothing at this address" in response.text
@@ -127,6 +129,32 @@ def test_a_private_model_is_refused_to_staff_without_the_permission() -> None:
     make_champion(make_model(public=False))
 
     assert logged_in().get("/models/leaves/").status_code == 403
+
+
+@pytest.mark.parametrize("who", ["anonymous", "staff without the permission"])
+@pytest.mark.parametrize(
+    ("method", "page"), [("get", ""), ("head", ""), ("post", ""), ("post", "feedback/")]
+)
+def test_who_may_not_ask_cannot_tell_a_private_model_from_one_that_is_not_there(
+    browser: Client, who: str, method: str, page: str
+) -> None:
+    make_champion(make_model("aaaaaa", public=False))
+    make_model("bbbbbb", public=False, retired_at=timezone.now())
+    client = browser if who == "anonymous" else logged_in()
+    seen = []
+    for name in ("aaaaaa", "bbbbbb", "cccccc"):
+        with CaptureQueriesContext(connection) as asked:
+            response = getattr(client, method)(f"/models/{name}/{page}", OAK)
+        headers = {
+            key: value.replace(name, "NAME")
+            for key, value in response.headers.items()
+            if key not in ("X-Request-ID", "Content-Security-Policy")
+        }
+        # Tokens and request ids differ from answer to answer; their lengths do not.
+        seen.append((response.status_code, headers, len(response.content), len(asked)))
+
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[0][0] == (302 if who == "anonymous" else 403)
 
 
 def test_a_form_from_elsewhere_is_refused() -> None:
