@@ -15,6 +15,8 @@ MIB = 2**20
 # The first pattern that fits the whole path decides.
 LIMITS: tuple[tuple[str, int], ...] = (
     ("(/api)?/feedback/?", 10 * MIB),
+    # Open to everybody, and with no file to take.
+    ("/admin/log(in|out)/?", MIB),
     ("/admin/.*", 100 * MIB),
     ("/api/models/[^/]*/predict-batch/?", 100 * MIB),
     (".*", MIB),

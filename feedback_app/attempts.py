@@ -20,7 +20,6 @@ from feedback_app import (
     registering,
     retraining,
     setting_aside,
-    shareable_errors,
     snapshots,
 )
 from feedback_app.attempt import Attempt, LeaseLost
@@ -62,13 +61,13 @@ def carry_out(run: RetrainingRun, token: int) -> str:
         why = f"github_away: {away}"
         retraining.postpone(run.pk, token, step=dispatching.WAITING, why=why)
     except PASSING as error:
-        retraining.retry_or_fail(run.pk, token, _named(shareable_errors.shareable(error, run)))
+        retraining.retry_or_fail(run.pk, token, _named(error))
     except MemoryError:
         # No more than the loss of this process; whether it is tried again, the parent decides.
         raise
     except Exception as error:
         logger.exception("%s failed", run)
-        retraining.fail(run.pk, token, _named(shareable_errors.shareable(error, run)))
+        retraining.fail(run.pk, token, _named(error))
     run.refresh_from_db()
     return f"{run}: {run.status} {run.error}".strip()
 
@@ -153,8 +152,7 @@ def _refusing_data() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        short = "The rows do not fit the model."
-        raise datasets.DataRefused(str(error), in_short=short) from error
+        raise datasets.DataRefused(str(error)) from error
 
 
 def _judge(attempt: Attempt, version: ModelVersion, snapshot: TrainingSnapshot) -> None:

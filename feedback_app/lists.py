@@ -63,9 +63,7 @@ def record_list(
     request = FeedbackRequest()
     parsed = [_word_or_errors(item, request, default_model, report) for item in items]
     words = [word for word in parsed if isinstance(word, Word)]
-    outcomes = iter(
-        intake.record_many(words, speaker=speaker, most_problems=report.left)
-    )
+    outcomes = iter(intake.record_many(words, speaker=speaker, most_problems=report.left))
     reviewer = speaker.trusted
     return [
         {"index": index}

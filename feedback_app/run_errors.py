@@ -1,4 +1,9 @@
-"""What the error of a run tells to whom: those who may not read runs learn its code alone."""
+"""What the API tells of a run's error: neither where files lie nor what other files hold.
+
+A key may have a run read another file than the declared one. So that no key reads a file by way
+of errors, of such a run's error the API tells declared columns only; the admin and the worker's
+log have the whole. Those who may not read runs are told the code alone.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +14,42 @@ from django.contrib.auth.models import AnonymousUser, User
 
 from feedback_app.models import RetrainingRun
 from models_app import addresses
+from models_app.models import RegisteredModel
+
+IN_THE_ADMIN = "The admin and the worker's log say more."
+# Endings that say the same whatever the file holds.
+PLAIN = ("no such file", "no rows")
 
 _CODE = re.compile(r"\A(\w{1,64}): ")
 _PATH = re.compile(r"(?<![\w/:.])/(?:[\w.@+ -]+/)+")
+_CHANGE = r"(?:column|the target) (?:{}) (?:is missing|(?:was|had) \w+ and holds \w+)"
 
 
 def told(run: RetrainingRun, user: User | AnonymousUser | None) -> str:
-    """The run's error for `user`: only its code for those who may not read runs, and no paths."""
+    """The run's error as `user` may know it; "" when there is none."""
+    if not run.error:
+        return ""
+    found = _CODE.match(run.error)
+    code = found[1] if found else "failed"
     if user is None or not user.has_perm("feedback_app.view_retrainingrun"):
-        code = _CODE.match(run.error)
-        return code[1] if code else ("not_told" if run.error else "")
-    text = run.error
-    for place in (run.data, run.registered_model.data):
+        return code
+    model = run.registered_model
+    if run.data not in ("", model.data):
+        return f"{code}: {_without_contents(run.error, model)} {IN_THE_ADMIN}"
+    return _without_paths(run.error, run.data, model.data)
+
+
+def _without_contents(error: str, model: RegisteredModel) -> str:
+    """What the error says of declared columns, or by a plain ending."""
+    if plain := next((one for one in PLAIN if error.endswith(f": {one}")), None):
+        return f"The data: {plain}."
+    names = "|".join(re.escape(repr(name[:80])) for name in (*model.schema.names, model.target))
+    changes = re.findall(_CHANGE.format(names), error)
+    return f"The data is not as declared: {'; '.join(changes)}." if changes else "It failed."
+
+
+def _without_paths(text: str, *places: str) -> str:
+    for place in places:
         if place and not addresses.is_address(place):
             text = text.replace(place, Path(place).name)
     return _PATH.sub("…/", text)

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from models_app.learning.changes import new_columns, schema_changes
+from models_app.learning.changes import schema_changes
 from models_app.learning.kinds import category_text
 from models_app.learning.rows import digest_instance, golden_split
 from models_app.learning.schema import Feature, Schema
@@ -30,16 +30,9 @@ MOST_TOLD = 20
 
 
 class SchemaChanged(Refused):
-    """The base data has other columns than the model was declared with.
-
-    of_declared_columns: the same, without the names of columns that were not declared.
-    """
+    """The base data has other columns than the model was declared with."""
 
     default_code = "schema_changed"
-
-    def __init__(self, detail: str, *, of_declared_columns: str = "") -> None:
-        super().__init__(detail)
-        self.of_declared_columns = of_declared_columns or detail
 
 
 @dataclass(slots=True)
@@ -81,19 +74,12 @@ def refuse_changed(
     task = cast("Task", model.task)
     changes = schema_changes(table, model.schema, target=model.target, task=task, before=before)
     if changes:
-        new = len(new_columns(table, model.schema, target=model.target))
-        counted = [f"columns that were not declared: {new}"] if new else []
-        declared = [*changes[: len(changes) - new], *counted]
-        raise SchemaChanged(_changed(model, changes), of_declared_columns=_changed(model, declared))
-
-
-def _changed(model: RegisteredModel, changes: Sequence[str]) -> str:
-    told, more = changes[:MOST_TOLD], len(changes) - MOST_TOLD
-    rest = f" and {more} more" if more > 0 else ""
-    return (
-        f"The data source is not what {model} was declared with: {'; '.join(told)}{rest}. If "
-        "that is meant, manage.py apply takes its columns over as they are now."
-    )
+        told, more = changes[:MOST_TOLD], len(changes) - MOST_TOLD
+        rest = f" and {more} more" if more > 0 else ""
+        raise SchemaChanged(
+            f"The data source is not what {model} was declared with: {'; '.join(told)}{rest}. If "
+            "that is meant, manage.py apply takes its columns over as they are now."
+        )
 
 
 def _refuse_without_required(schema: Schema, instances: Sequence[dict[str, Any]]) -> None:

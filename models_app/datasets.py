@@ -18,14 +18,7 @@ from models_app.learning.triggers import SourceState
 
 
 class DataRefused(Exception):
-    """The data cannot be used; the message is one sentence for the person who declared it.
-
-    in_short: for those who may not know what the data holds and where it lies.
-    """
-
-    def __init__(self, message: str, *, in_short: str = "The data cannot be used.") -> None:
-        super().__init__(message)
-        self.in_short = in_short
+    """The data cannot be used; the message is one sentence for the person who declared it."""
 
 
 def read_table(source: str) -> pd.DataFrame:
@@ -48,14 +41,12 @@ def read(source: str) -> tuple[pd.DataFrame, SourceState]:
         except ValueError as error:
             # pandas' parser and decoding errors are ValueErrors.
             why = " ".join(str(error).split())
-            short = "The data is not a readable table."
-            raise DataRefused(f"{name}: not a readable table: {why}", in_short=short) from None
+            raise DataRefused(f"{name}: not a readable table: {why}") from None
     if frame.empty:
-        raise DataRefused(f"{name}: no rows", in_short="The data has no rows.")
+        raise DataRefused(f"{name}: no rows")
     repeated = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
     if repeated:
-        short = "A column of the data occurs twice."
-        raise DataRefused(f"{name}: column {repeated[0]!r} occurs twice", in_short=short)
+        raise DataRefused(f"{name}: column {repeated[0]!r} occurs twice")
     return frame.rename(columns=str), _state(place, version, rows=len(frame))
 
 
@@ -86,8 +77,7 @@ def _naming(place: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        short = "There is no such file."
-        raise DataRefused(f"{_shown(place)}: no such file", in_short=short) from None
+        raise DataRefused(f"{_shown(place)}: no such file") from None
     except OSError as error:
         if addresses.is_address(place):
             raise

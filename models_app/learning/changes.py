@@ -21,18 +21,17 @@ def schema_changes(
     """One phrase a column that is missing, of another kind or new; none when nothing changed.
 
     The order of the columns is no matter, nor is a new one without any value. before: earlier
-    rows, which alone tell whether a column of words holds numbers now. New columns come last.
+    rows, which alone tell whether a column of words holds numbers now.
     """
     changes = [_feature_change(frame, feature, before) for feature in schema.features]
     changes.append(_target_change(frame, target, task, before))
-    new = [f"column {_shown(name)} is new" for name in new_columns(frame, schema, target=target)]
-    return [change for change in changes if change] + new
-
-
-def new_columns(frame: pd.DataFrame, schema: Schema, *, target: str) -> list[str]:
-    """The columns that have a value and are neither a feature nor the target."""
     known = {*schema.names, target}
-    return [name for name in frame.columns if name not in known and frame[name].notna().any()]
+    new = [
+        f"column {_shown(name)} is new"
+        for name in frame.columns
+        if name not in known and frame[name].notna().any()
+    ]
+    return [change for change in changes if change] + new
 
 
 def _feature_change(frame: pd.DataFrame, feature: Feature, before: pd.DataFrame | None) -> str:

@@ -241,6 +241,19 @@ def test_no_error_tells_what_another_file_holds_or_where_it_lies(
         assert str(tmp_path) not in answer.text
 
 
+def test_of_another_file_a_run_tells_what_the_declared_columns_are_in_it(
+    client_with: KeyMaker, tmp_path: Path
+) -> None:
+    make_champion(make_model(data=str(tmp_path / "leaves.csv")))
+    leaves().drop(columns="kind").assign(width="x").to_csv(tmp_path / "other.csv", index=False)
+    run = client_with("retrain").post("/api/models/leaves/retrain/", {"data": "other.csv"})
+
+    carry_out(claimed := must(retraining.claim(run.json()["run"])), claimed.attempts)
+
+    error = client_with("read").get(run["Location"]).json()["error"]
+    assert "column 'width' was number and holds category; the target 'kind' is missing" in error
+
+
 def test_who_may_read_learns_what_is_wrong_with_the_declared_data_and_not_where_it_lies(
     client_with: KeyMaker, tmp_path: Path
 ) -> None:
