@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -105,3 +106,9 @@ BODIES: dict[str, tuple[str, Body]] = {
     "a giant cell": (CSV, around(b'length,width\n"', b"x")),
     "rows of nothing": (NDJSON, around(b"", b"{}\n")),
 }  # fmt: skip
+
+
+@cache
+def made(name: str, size: int) -> bytes:
+    """The body of that name; made once, as it is sent to many routes."""
+    return BODIES[name][1](size)

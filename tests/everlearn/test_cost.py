@@ -21,7 +21,7 @@ from feedback_app import batch_files
 from feedback_app.secrecy import without_secrets
 from models_app.learning.schema import Feature, InvalidInstances, Schema
 from models_app.models import Prediction
-from tests.everlearn.hostile_bodies import BODIES, CSV, NDJSON
+from tests.everlearn.hostile_bodies import BODIES, CSV, NDJSON, made
 from tests.everlearn.routes import Route, routes
 from tests.factories import SCHEMA, make_champion
 
@@ -86,12 +86,13 @@ def test_no_body_costs_more_than_in_proportion_to_its_length(
     path, limit = route.path, limit_of(route.path)
     post(client, path, "application/json", b"{}")
     for name, (kind, make) in BODIES.items():
-        seconds = {}
+        seconds: dict[int, float] = {}
         for size in (SMALL, LARGE, LARGEST):
-            # What is refused for its length alone is not worth making again and again.
-            if size > limit and name != "ones":
+            # What is refused for its length alone is not worth making again and again, and the
+            # two routes of feedback read their bodies alike.
+            if size == LARGEST and name != "ones" and (size > limit or route.name != "feedback"):
                 continue
-            body = make(size)
+            body = make(size) if size == LARGEST else made(name, size)
             seconds[size], memory, answer = cost_of(lambda: post(client, path, kind, body))  # noqa: B023
             refuse_dear(name, len(body), seconds[size], memory, answer)
             if len(body) > limit:
@@ -195,7 +196,7 @@ def test_no_file_of_rows_costs_more_than_in_proportion(name: str) -> None:
             rows, told = rows + 1, told + len(row.error)
         return rows, told
 
-    for size in (SMALL, LARGE, LARGEST):
+    for size in (SMALL, LARGE):
         body = make(size)
         if name != "a header of columns":
             seconds, memory, (rows, told) = cost_of(read)
