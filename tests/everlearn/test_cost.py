@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from rest_framework.test import APIClient
 
 from everlearn.access import SCOPES
-from everlearn.bodies import MIB, limit_of
+from everlearn.body_limits import MIB, limit_of
 from everlearn.doors import ROUTES
 from everlearn.texts import unfit_field
 from feedback_app import batch_files
 from feedback_app.secrecy import without_secrets
 from models_app.learning.schema import Feature, InvalidInstances, Schema
 from models_app.models import Prediction
+from models_app.refusals import InvalidInput
 from tests.everlearn.hostile_bodies import BODIES, CSV, NDJSON, made
 from tests.everlearn.routes import Route, routes
 from tests.factories import SCHEMA, make_champion
@@ -60,11 +60,11 @@ def cost_of(do: Callable[[], Any]) -> tuple[float, int, Any]:
     return seconds, _memory("VmHWM") - before if before else 0, returned
 
 
-def post(client: Client, path: str, kind: str, body: bytes) -> HttpResponse:
+def post(client: Client, path: str, kind: str, body: bytes) -> Any:
     return client.generic("POST", path, body, kind)
 
 
-def refuse_dear(name: str, size: int, seconds: float, memory: int, answer: HttpResponse) -> None:
+def refuse_dear(name: str, size: int, seconds: float, memory: int, answer: Any) -> None:
     told = f"{name}, {size} bytes: {answer.status_code}"
     assert answer.status_code < 500, told
     assert seconds <= size * SECONDS_A_BYTE + SECONDS_BESIDE, f"{told} {seconds:.2f} s"
@@ -111,7 +111,7 @@ def test_no_query_and_no_header_costs_much(
     """As long as gunicorn lets them be."""
     make_champion()
     client, size = client_with(*SCOPES), 2**15
-    asked: list[tuple[str, dict[str, str]]] = [
+    asked: list[tuple[str, dict[str, Any]]] = [
         ("?" + "a&" * (size // 2), {}),
         ("?" + "%C3%A4&" * (size // 7), {}),
         ("?since=" + "1" * size, {}),
@@ -211,7 +211,7 @@ def test_a_header_of_a_million_columns_is_refused_at_once() -> None:
     _, make = BODIES["a header of columns"]
 
     def check() -> None:
-        with pytest.raises(batch_files.InvalidInput):
+        with pytest.raises(InvalidInput):
             batch_files.refuse_header(make(MIB), WIDE)
 
     seconds, _, _ = cost_of(check)
