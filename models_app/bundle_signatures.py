@@ -22,6 +22,7 @@ from models_app.refusals import InvalidInput, NotServable
 logger = logging.getLogger(__name__)
 
 PERMISSION = "models_app.sign_bundle"
+MOST_PASSES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def sign_anew(*, actor: User) -> Rotated:
     """
     _refuse_unless_allowed(actor)
     signed = 0
-    while True:
+    for _ in range(MOST_PASSES):
         done = [_signed_anew(digest) for digest in _stored_digests()]
         now = sum(change == "signed" for _, change in done)
         signed += now

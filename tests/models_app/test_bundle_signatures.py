@@ -28,8 +28,9 @@ pytestmark = pytest.mark.django_db
 def home(settings: Settings, tmp_path: Path) -> Path:
     """A home of its own with its storage in it."""
     settings.EVERLEARN_HOME = tmp_path
-    options = {"OPTIONS": {"location": str(tmp_path / "storage")}}
-    default = settings.STORAGES["default"] | options
+    default = settings.STORAGES["default"]
+    options = default.get("OPTIONS", {}) | {"location": str(tmp_path / "storage")}
+    default = default | {"OPTIONS": options}
     settings.STORAGES = {**settings.STORAGES, "default": default}
     return tmp_path
 
