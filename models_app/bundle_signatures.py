@@ -17,7 +17,7 @@ from django.db import transaction
 from models_app import bundles, signing, signing_keys
 from models_app.learning.schema import Problem
 from models_app.models import ModelVersion
-from models_app.refusals import InvalidInput, NotServable
+from models_app.refusals import InvalidInput, NotServable, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +118,8 @@ def sign_anew(*, actor: User) -> Rotated:
         # A training that began before may have signed with an older key: until nothing is left.
         if not now:
             break
+    else:
+        raise Unavailable("Storage keeps older signatures; nothing was taken away. Run it again.")
     unsigned = tuple(digest for digest, change in done if change == "unsigned")
     return Rotated(signed=signed, current=len(done) - len(unsigned) - signed, unsigned=unsigned)
 
