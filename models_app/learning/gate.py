@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -71,13 +72,9 @@ def judge(
     if champion is None:
         return Verdict("PROMOTE" if beats.passed else "HOLD", (finite, enough, beats))
     bout = Bout(metric, task, targets, is_golden, challenger, champion, seed)
-    findings = [
-        Finding(beats, "REJECT"),
-        *_against_champion(bout, policy),
-        *golden_findings(bout, policy, anchor),
-        *slice_findings(bout, segments or {}),
-        *probe_findings(bout, probes),
-    ]
+    rest = golden_findings(bout, policy, anchor), slice_findings(bout, segments or {})
+    findings = [Finding(beats, "REJECT"), *_against_champion(bout, policy), *chain(*rest)]
+    findings += probe_findings(bout, probes)
     verdict = _outcome(findings) if enough.passed else "HOLD"
     return Verdict(verdict, (finite, enough, *(one.check for one in findings)))
 
