@@ -20,6 +20,7 @@ from models_app.runtimes.refusing import expect
 DEEPEST_TREE = 1000
 _MOST_TARGETS = 10_000
 _MOST_GRAM = 30
+_LONGEST_PAD = 64
 _MOST_IDS = 1 << 31
 _BRANCHES = (b"BRANCH_LEQ", b"BRANCH_LT", b"BRANCH_GTE", b"BRANCH_GT", b"BRANCH_EQ", b"BRANCH_NEQ")
 _TRANSFORMS = (b"", b"NONE", b"SOFTMAX", b"LOGISTIC", b"SOFTMAX_ZERO", b"PROBIT")
@@ -142,7 +143,9 @@ def _tokenizer(attributes: Attributes, _: NodeProto, __: Shapes) -> None:
                       f"{', '.join(sorted(TOKEN_PATTERNS))} is allowed")  # fmt: skip
     usual = attributes.integer("mincharnum", 0) == 1 and attributes.integer("mark", 0) == 0
     attributes.expect(usual, "has mark or mincharnum other than ours")
-    attributes.expect(len(attributes.text("pad_value")) == 1, "has another pad_value than ours")
+    # As many signs as no term of the vocabulary has.
+    pad = attributes.text("pad_value")
+    attributes.expect(pad == b"#" * len(pad) and 0 < len(pad) <= _LONGEST_PAD, "has another pad_value")
 
 
 def _tf_idf(attributes: Attributes, _: NodeProto, __: Shapes) -> None:

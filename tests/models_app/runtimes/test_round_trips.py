@@ -190,6 +190,23 @@ def test_an_estimator_fitted_on_sparse_texts_comes_back(last: Any) -> None:
     assert (again.predict(texts) == made.predict(texts)).all()
 
 
+@pytest.mark.parametrize("sign", ["#", "##", "###"])
+def test_texts_that_hold_the_sign_which_pads_others_come_back_as_a_graph(sign: str) -> None:
+    schema = Schema((Feature("text", "text"),))
+    texts = [f"{sign}word{place % 7} o{sign}r{place % 5}" for place in range(60)]
+    numbers = np.arange(60) % 7 * 1.0
+    instances = [{"text": text} for text in texts]
+    made = pipeline.build("ridge", schema=schema, task="regression", seed=0)
+    made.fit(tables.framed(schema.columns(instances)), numbers)
+
+    bundle = make_bundle(
+        made, name="texts", schema=schema, task="regression", classes=(), instances=instances
+    )
+
+    assert bundle.runtime == "onnx"
+    bundles.load(bundle.digest)
+
+
 def test_a_schema_with_texts_has_truncated_components_too() -> None:
     schema = Schema((Feature("text", "text"),))
     texts = [f"word{place % 7} other{place % 5}" for place in range(60)]
