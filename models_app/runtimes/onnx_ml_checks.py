@@ -145,7 +145,9 @@ def _tokenizer(attributes: Attributes, _: NodeProto, __: Shapes) -> None:
     attributes.expect(usual, "has mark or mincharnum other than ours")
     # As many signs as no term of the vocabulary has.
     pad = attributes.text("pad_value")
-    attributes.expect(pad == b"#" * len(pad) and 0 < len(pad) <= _LONGEST_PAD, "has another pad_value")
+    attributes.expect(
+        pad == b"#" * len(pad) and 0 < len(pad) <= _LONGEST_PAD, "has another pad_value"
+    )
 
 
 def _tf_idf(attributes: Attributes, _: NodeProto, __: Shapes) -> None:
