@@ -168,9 +168,7 @@ class PredictionView(APIView):
 def _with_lineage(prediction: Prediction, *, reviewer: bool) -> dict[str, Any]:
     words = Feedback.objects.filter(prediction=prediction).select_related("registered_model")
     lineage = Feedback.snapshots.through.objects.filter(feedback__in=words)
-    snapshots = Q(pk__in=lineage.values("trainingsnapshot_id"))
-    if not reviewer:
-        snapshots |= _as_of_any_row(words)
+    snapshots = Q(pk__in=lineage.values("trainingsnapshot_id")) if reviewer else _offered_to(words)
     names = ("id", "generation", "at", "input", "value", "probabilities", "subject")
     return {name: getattr(prediction, name) for name in names} | {
         "registered_model": prediction.registered_model,
@@ -180,16 +178,18 @@ def _with_lineage(prediction: Prediction, *, reviewer: bool) -> dict[str, Any]:
     }
 
 
-def _as_of_any_row(words: Iterable[Feedback]) -> Q:
-    """The snapshots that words about golden rows would be in, if the rows were any others.
+def _offered_to(words: Iterable[Feedback]) -> Q:
+    """The snapshots that words were offered to, be they in them or not.
 
-    That a word is in none of them would tell that its row is golden.
+    That a word is in none of them, or in one beyond its source's share, would tell that its row is
+    golden.
     """
     judged_only = Q(trigger=Trigger.EXTERNAL, handed_over_at=None)
     since = Q(pk__in=())
     for word in words:
-        if word.is_golden and word.status_for(reviewer=False) == Feedback.Status.ACCEPTED:
-            since |= Q(registered_model=word.registered_model_id, started_at__gt=word.at)
+        if word.status_for(reviewer=False) == Feedback.Status.ACCEPTED:
+            accepted_at = word.accepted_at or word.at
+            since |= Q(registered_model=word.registered_model_id, started_at__gte=accepted_at)
     runs = RetrainingRun.objects.exclude(judged_only).exclude(snapshot=None).filter(since)
     return Q(pk__in=runs.values("snapshot"))
 

@@ -115,11 +115,18 @@ class SourceSerializer(serializers.Serializer[Any]):
 
 
 class SnapshotSerializer(serializers.ModelSerializer[TrainingSnapshot]):
-    sources = serializers.SerializerMethodField()
-
     class Meta:
         model = TrainingSnapshot
-        fields = ("id", "digest", "rows", "feedback_rows", "sources")
+        fields: tuple[str, ...] = ("id", "digest", "rows", "feedback_rows")
+
+
+class ContributedSnapshotSerializer(SnapshotSerializer):
+    """A snapshot with who contributed how much to it, for those who may read versions."""
+
+    sources = serializers.SerializerMethodField()
+
+    class Meta(SnapshotSerializer.Meta):
+        fields = (*SnapshotSerializer.Meta.fields, "sources")
 
     @extend_schema_field(SourceSerializer(many=True))
     def get_sources(self, snapshot: TrainingSnapshot) -> list[dict[str, Any]]:
@@ -128,7 +135,7 @@ class SnapshotSerializer(serializers.ModelSerializer[TrainingSnapshot]):
 
 class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     aliases = serializers.SerializerMethodField()
-    snapshot = SnapshotSerializer(allow_null=True)
+    snapshot = ContributedSnapshotSerializer(allow_null=True)
 
     class Meta:
         model = ModelVersion

@@ -74,7 +74,7 @@ def test_a_worker_that_stopped_talking_to_mlflow_is_a_warning(working_worker) ->
 def test_a_lost_bundle_is_found_though_this_machine_has_a_copy(tmp_path) -> None:
     version = make_champion()
     place = settings.EVERLEARN_HOME / "storage/bundles" / version.bundle_digest
-    file = next(path for path in place.iterdir() if path.name != "manifest.json")
+    file = next(path for path in place.iterdir() if path.name == "smoke.json")
     whole = file.read_bytes()
     try:
         file.write_bytes(whole[:-1])

@@ -28,6 +28,7 @@ def test_what_is_there_is_json(api, path, accept):
     assert answer["Content-Type"] == "application/json"
 
 
+@pytest.mark.django_db
 def test_the_docs_are_a_page(api):
     answer = api.get("/docs", headers={"Accept": "application/json"})
 

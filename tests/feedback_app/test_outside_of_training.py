@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import pandas as pd
@@ -197,7 +198,7 @@ def test_before_bounds_were_kept_the_golden_rows_bound_an_answer(
 ) -> None:
     model = make_model(task="regression", target="size")
     answers = {digest_instance({"length": n, "width": 1.0}): n * 1.0 for n in range(10)}
-    golden.keep(model, golden.Golden("size", answers=answers, table="f" * 64))
+    golden.keep(model, golden.Golden("size", answers=answers, table=secrets.token_hex(32)))
 
     assert said(api, LONG, value).json()["status"] == status
 
@@ -235,7 +236,7 @@ def test_a_champion_that_hardly_errs_is_no_reason_to_doubt_small_differences(
 ) -> None:
     model = make_model(task="regression", target="size")
     answers = {digest_instance({"length": n, "width": 1.0}): n * 1.0 for n in range(101)}
-    golden.keep(model, golden.Golden("size", answers=answers, table="f" * 64))
+    golden.keep(model, golden.Golden("size", answers=answers, table=secrets.token_hex(32)))
     metrics = {"neg_root_mean_squared_error": -1e-9}
     version = make_champion(model, classes=[], metrics=metrics)
     prediction = make_prediction(version, value=11.0, probabilities=None, input={"length": 1.0})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -8,7 +9,7 @@ from rest_framework.test import APIClient
 from models_app.models import Prediction, TrainingSnapshot
 from tests.conftest import KeyMaker
 from tests.factories import LONG, make_champion
-from tests.feedback_app.makers import make_feedback, make_prediction
+from tests.feedback_app.makers import make_feedback, make_prediction, make_run
 
 pytestmark = pytest.mark.django_db
 
@@ -21,6 +22,13 @@ def test_a_prediction_tells_what_was_said_and_learnt_from_it(client_with: KeyMak
     )
     said = make_feedback(version.registered_model, prediction=prediction)
     said.snapshots.add(snapshot)
+    # One that was frozen before is no place for it.
+    early = TrainingSnapshot.objects.create(
+        registered_model=version.registered_model, digest="b" * 64, rows=8, feedback_rows=0
+    )
+    began = timedelta(minutes=1)
+    for one, started_at in ((snapshot, said.at + began), (early, said.at - began)):
+        make_run(version.registered_model, snapshot=one, started_at=started_at, status="succeeded")
 
     body = client_with("read").get(f"/api/predictions/{prediction.pk}/").json()
 

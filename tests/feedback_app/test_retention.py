@@ -154,7 +154,7 @@ def test_jobs_counters_failures_and_old_log_files_go_too(settings: Any, tmp_path
     today = timezone.now().date()
     for days in (0, 89, 91):
         DailyUsage.objects.create(subject="network:a", day=today - timedelta(days=days))
-    count_failure(Kind.LOGIN, "192.0.2.1")
+    count_failure(Kind.KEY, "192.0.2.1")
     Strike.objects.update(ends_at=timezone.now() - timedelta(days=2))
     settings.EVERLEARN_HOME = tmp_path
     (tmp_path / "logs").mkdir()

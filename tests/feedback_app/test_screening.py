@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import secrets
+
 import pytest
 
 from feedback_app import golden, intake
@@ -82,7 +84,9 @@ def test_with_review_none_nothing_suspicious_waits() -> None:
 
 @pytest.mark.parametrize(("value", "status"), [("oak", "quarantined"), ("elm", "accepted")])
 def test_contradicting_a_golden_row_is_quarantined(value: str, status: str) -> None:
-    known = golden.Golden("kind", answers={digest_instance(LONG): "elm"}, table="f" * 64)
+    known = golden.Golden(
+        "kind", answers={digest_instance(LONG): "elm"}, table=secrets.token_hex(32)
+    )
     golden.keep(make_model(), known)
 
     feedback = intake.record(Word(value, model="leaves", features=LONG), speaker=PASSER_BY)

@@ -246,4 +246,6 @@ def test_a_backup_that_is_not_whole_touches_nothing(backup: Path, tmp_path: Path
 
     assert refused.returncode == 1
     assert "truncated" in refused.stderr
-    assert {path.name for path in home.iterdir()} <= {"secret_key", "up.lock", "db.sqlite3"}
+    assert {path.name for path in home.iterdir()} <= {
+        "secret_key", "bundle_key", "up.lock", "db.sqlite3"
+    }  # fmt: skip
