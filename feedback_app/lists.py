@@ -84,6 +84,9 @@ def _word(item: object, request: FeedbackRequest, default_model: str) -> Word:
 def _word_or_errors(
     item: object, request: FeedbackRequest, default_model: str, report: Report
 ) -> Word | list[JsonObject]:
+    if not report.left and not (isinstance(item, dict) and "value" in item):
+        # To find out why takes far longer than to send such an item.
+        return [TOO_MANY]
     request.problems_left = report.left
     try:
         return _word(item, request, default_model)

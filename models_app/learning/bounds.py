@@ -69,7 +69,7 @@ def outside(
     within = _anywhere_near if far else _within
     found = [
         name
-        for name, bound in bounds.get("features", {}).items()
+        for name, bound in sorted(bounds.get("features", {}).items())
         if instance.get(name) is not None and not within(bound, instance[name])
     ]
     bound = bounds.get(TARGET)

@@ -39,7 +39,13 @@ ANSWER_A_BYTE, ANSWER_BESIDE = 3, 2 * MIB
 # They wait for the worker, whatever the body is, which they do not look at.
 WAITING = ("reload", "default-reload")
 POSTED = [route for route in routes() if "POST" in ROUTES.get(route.name, ())]
-READ = [route for route in routes() if "GET" in ROUTES.get(route.name, ())]
+# A child process makes the answer of this one, whatever the query is.
+MADE_BY_A_CHILD = ("training-data",)
+READ = [
+    route
+    for route in routes()
+    if "GET" in ROUTES.get(route.name, ()) and route.name not in MADE_BY_A_CHILD
+]
 
 
 def _memory(name: str) -> int:
