@@ -22,14 +22,23 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from models_app import counting, following, previewing, quotas, rounding, storing, tracing
+from models_app import (
+    counting,
+    following,
+    prediction_log,
+    previewing,
+    quotas,
+    rounding,
+    storing,
+    tracing,
+)
 from models_app.bundles import Bundle
 from models_app.following import Served
 from models_app.learning.answers import Answers
 from models_app.learning.explanation import contributions, significant
 from models_app.learning.kinds import Columns
 from models_app.learning.schema import MAX_PROBLEMS, InvalidInstances, Problem, Schema
-from models_app.models import Prediction, new_id
+from models_app.models import new_id
 from models_app.quota import Quota
 from models_app.quotas import Consumer
 from models_app.refusals import (
@@ -202,14 +211,15 @@ def _answer_checked(
     if explain:
         digits = EXPLANATION_DIGITS if client is None else None
         _explain(bundle, columns, answers, predictions, digits=digits)
-    asked_by = {"client": client, "subject": subject, "preview": is_preview}
+    client_id = None if client is None else client.pk
+    asked_by = {"client_id": client_id, "subject": subject, "preview": is_preview}
     rows = _rows(served, checked, predictions, asked_by)
     with storing.writing():
         if keep is None:
-            Prediction.objects.bulk_create(rows)
+            prediction_log.append(rows)
         else:
             with transaction.atomic():
-                Prediction.objects.bulk_create(rows)
+                prediction_log.append(rows)
                 keep(predictions)
     tracing.note(predictions=[prediction["id"] for prediction in predictions[:TRACED]])
     told = predictions if client else rounding.for_anonymous(predictions)
@@ -306,19 +316,21 @@ def _rows(
     instances: Sequence[JsonObject],
     predictions: Sequence[JsonObject],
     asked_by: JsonObject,
-) -> list[Prediction]:
-    at = timezone.now()
+) -> list[JsonObject]:
+    about = {
+        "registered_model_id": served.model_id,
+        "version_id": served.version_id,
+        "generation": served.generation,
+        "at": timezone.now(),
+        **asked_by,
+    }
     return [
-        Prediction(
-            id=prediction["id"],
-            registered_model_id=served.model_id,
-            version_id=served.version_id,
-            generation=served.generation,
-            at=at,
-            input=instance,
-            value=prediction["value"],
-            probabilities=prediction.get("probabilities"),
-            **asked_by,
-        )
+        {
+            **about,
+            "id": prediction["id"],
+            "input": instance,
+            "value": prediction["value"],
+            "probabilities": prediction.get("probabilities"),
+        }
         for instance, prediction in zip(instances, predictions, strict=True)
     ]
