@@ -16,12 +16,15 @@ from feedback_app.models import RetrainingRun
 from models_app import addresses
 from models_app.models import RegisteredModel
 
+# What was refused unread, or for its size: these sentences hold nothing of the file but a name.
+REFUSED_WHOLE = ("data_source_rejected", "url_not_allowed")
 IN_THE_ADMIN = "The admin and the worker's log say more."
 # Endings that say the same whatever the file holds.
 PLAIN = ("no such file", "no rows")
 
 _CODE = re.compile(r"\A(\w{1,64}): ")
 _PATH = re.compile(r"(?<![\w/:.])/(?:[\w.@+ -]+/)+")
+_COLUMN = re.compile(r"Column '(?:[^'\\]|\\.)*'|Column \"(?:[^\"\\]|\\.)*\"")
 _CHANGE = r"(?:column|the target) (?:{}) (?:is missing|(?:was|had) \w+ and holds \w+)"
 
 
@@ -34,6 +37,8 @@ def told(run: RetrainingRun, user: User | AnonymousUser | None) -> str:
     if user is None or not user.has_perm("feedback_app.view_retrainingrun"):
         return code
     model = run.registered_model
+    if code in REFUSED_WHOLE:
+        return _without_paths(_COLUMN.sub("A column", run.error), run.data, model.data)
     if run.data not in ("", model.data):
         return f"{code}: {_without_contents(run.error, model)} {IN_THE_ADMIN}"
     return _without_paths(run.error, run.data, model.data)

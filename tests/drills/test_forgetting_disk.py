@@ -25,6 +25,7 @@ def test_nothing_is_lost_with_the_disk(tmp_path: Path) -> None:
     with databases.fresh("postgres") as database, s3_server.bucket() as server:
         elsewhere = {
             "EVERLEARN_SECRET_KEY": SECRET,
+            "EVERLEARN_BUNDLE_KEY": SECRET,
             "EVERLEARN_STORAGE": f"s3://{s3_server.BUCKET}/service",
             "MLFLOW_TRACKING_URI": database["DATABASE_URL"],
         }

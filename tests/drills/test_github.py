@@ -138,6 +138,7 @@ def test_the_workflow_that_was_dispatched_has_its_version_served(
         MLFLOW_TRACKING_URI=f"sqlite:///{instance.home}/mlflow.db",
         HOT_RELOAD_URL=f"{instance.url}/reload-model",
         EVERLEARN_API_KEY=instance.key,
+        EVERLEARN_BUNDLE_KEY=(instance.home / "bundle_key").read_text().strip(),
         EVERLEARN_MODELS=instance.environ["EVERLEARN_MODELS"],
     )
     words = ["train", told["model"], "--standalone", "--run", str(told["run"])]

@@ -94,7 +94,8 @@ def _of_this_release(before: Instance) -> Iterator[str]:
     home = before.home / "newer"
     home.mkdir()
     (home / "storage").symlink_to(before.home / "storage")
-    (home / "secret_key").symlink_to(before.home / "secret_key")
+    for key in ("secret_key", "bundle_key"):
+        (home / key).symlink_to(before.home / key)
     port = str(Instance(home).port)
     database = before.environ.get("DATABASE_URL") or f"sqlite:///{before.home}/db.sqlite3"
     environ = before.environ | {
