@@ -33,7 +33,9 @@ def github() -> Iterator[FakeGitHub]:
 def instance(tmp_path_factory: pytest.TempPathFactory, github: FakeGitHub) -> Iterator[Instance]:
     """Nothing serves yet, and its first run was dispatched."""
     home = tmp_path_factory.mktemp("service")
-    with Instance(home, **github.settings()) as started:
+    # The workflow writes MLflow's files into a home of its own.
+    roots = tmp_path_factory.getbasetemp().as_uri()
+    with Instance(home, EVERLEARN_ARTIFACT_ROOTS=roots, **github.settings()) as started:
         started.start()
         waits_for_its_workflow(started, 1)
         yield started
