@@ -117,7 +117,7 @@ def _freeze(attempt: Attempt) -> TrainingSnapshot:
     run = attempt.run
     model = run.registered_model
     attempt.progress("data", 0, 1)
-    base, source = datasets.read(run.data or model.data)
+    base, source = datasets.read_for(model, run.data)
     attempt.progress("snapshot", 0, 1)
     with _refusing_data():
         # Up to the start, from which on feedback counts towards the next run.

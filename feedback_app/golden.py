@@ -32,7 +32,8 @@ class Golden:
     """The right answers to the golden instances, by their digests.
 
     target, features: the columns that they were chosen for; others need a choice of their own.
-    table: names the rows that were chosen. pinned: those that staff added, an answer each.
+    read_as: names how the data was read; "" as pandas tells. table: names the rows that were
+    chosen. pinned: those that staff added, an answer each.
     """
 
     target: str = ""
@@ -40,6 +41,7 @@ class Golden:
     answers: Mapping[str, Any] = field(default_factory=dict)
     table: str = ""
     pinned: Sequence[Pin] = ()
+    read_as: str = ""
 
     @property
     def digest(self) -> str:
@@ -50,14 +52,24 @@ class Golden:
         return hashlib.sha256(told.encode()).hexdigest()
 
     def fits(self, model: RegisteredModel) -> bool:
-        """Whether they were chosen for the columns that the model has now."""
-        return (self.target, self.features) == (model.target, list(model.schema.names))
+        """Whether they were chosen for the columns that the model has now, read as they are now."""
+        chosen = (self.target, self.features, self.read_as)
+        return chosen == (model.target, list(model.schema.names), read_as(model))
 
     def with_pins(self, pins: Sequence[Pin]) -> Golden:
         """These and `pins`, whose word counts where an instance is there already."""
         pinned = by_digest([*self.pinned, *pins])
         answers = {digest: answer for digest, (_, answer) in pinned.items()}
         return replace(self, answers={**self.answers, **answers}, pinned=list(pinned.values()))
+
+
+def read_as(model: RegisteredModel) -> str:
+    """Names the way in which a model's data is read, since another gives rows other digests."""
+    if not model.reading:
+        return ""
+    kinds = [[one.name, one.kind, one.reading.to_json()] for one in model.schema.features]
+    told = json.dumps([kinds, model.reading["target"]], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def by_digest(pins: Sequence[Pin]) -> dict[str, Pin]:

@@ -30,7 +30,9 @@ def choose(model: RegisteredModel, rows: list[Row]) -> None:
     content = digest_rows([row.instance for row in rows], [row.target for row in rows])
     name = hashlib.sha256(f"{model.target}\n{content}".encode()).hexdigest()
     answers = {row.digest: row.target for row in rows}
-    chosen = golden.Golden(model.target, list(model.schema.names), answers, name)
+    chosen = golden.Golden(
+        model.target, list(model.schema.names), answers, name, read_as=golden.read_as(model)
+    )
     parquet.store_table(golden.table_name(name), table_of(model, rows))
     golden.keep(model, chosen.with_pins(golden.pins_that_fit(model)))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,8 @@ from feedback_app.links import Link
 from feedback_app.models import Feedback
 from models_app import quotas, storing
 from models_app.learning.kinds import LARGEST, category_text
-from models_app.learning.schema import MAX_PROBLEMS, Problem
+from models_app.learning.labels import Spellings
+from models_app.learning.schema import MAX_PROBLEMS, Problem, Schema
 from models_app.models import Prediction, RegisteredModel
 from models_app.quotas import Consumer
 from models_app.refusals import Conflict, Gone, InvalidInput, NotFound, Refused, TooMuch
@@ -181,6 +183,7 @@ def _draft(word: Word, known: Known, speaker: Speaker, most_problems: int) -> Fe
         prediction, model, features = None, _model(word.model, known, speaker), word.features
         if problems := list(model.schema.problems(features, "features", left=most_problems)):
             raise InvalidInput(problems)
+        (features,) = _schema_of(model).normalized([features or {}])
     return Feedback(
         registered_model=model,
         prediction=prediction,
@@ -191,6 +194,12 @@ def _draft(word: Word, known: Known, speaker: Speaker, most_problems: int) -> Fe
         link=speaker.link.id if speaker.link else "",
         given_by=speaker.user,
     )
+
+
+def _schema_of(model: RegisteredModel) -> Schema:
+    """The schema that knows how the data spells categories: the champion's, where it fits."""
+    served = model.champion.schema if model.champion else model.schema
+    return served if served.names == model.schema.names else model.schema
 
 
 def _prediction(pk: UUID, known: Known, speaker: Speaker) -> Prediction:
@@ -256,14 +265,19 @@ def answer_as_stored(model: RegisteredModel, value: object) -> str | float:
         if -LARGEST <= value <= LARGEST:  # type: ignore[operator]
             return float(value)  # type: ignore[arg-type]
         raise _invalid("value", "not_finite", "A finite number between -1e30 and 1e30 is expected.")
-    if isinstance(value, str | int) and len(text := category_text(value)) in CLASS_LENGTHS:
-        return text
+    if isinstance(value, str | int) and len(category_text(value)) in CLASS_LENGTHS:
+        return _spellings_of(tuple(model.champion.classes if model.champion else ())).of(value)
     raise _invalid(
         "value",
         "invalid_type",
         f"A class is expected: a string of 1 to {LONGEST_CLASS} characters, an integer or a "
         "boolean.",
     )
+
+
+@lru_cache(maxsize=64)
+def _spellings_of(classes: tuple[str, ...]) -> Spellings:
+    return Spellings(classes)
 
 
 def _invalid(attr: str, code: str, detail: str) -> InvalidInput:

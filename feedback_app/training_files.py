@@ -51,6 +51,7 @@ def _note(model: RegisteredModel, training: Training, run_id: int | None) -> dic
         "estimator": model.estimator,
         "recipe": model.recipe,
         "schema": model.schema.to_json(),
+        "reading": model.reading,
         "seed": seed_of(training.digest),
         "feedback_rows": training.feedback_rows,
         "never": training.never,

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import pandas as pd
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from models_app import datasets, policies
+from models_app import datasets, inference, policies
 from models_app.addresses import SourceRefused
 from models_app.declaration import Declaration, DeclaredModel, locate_data
-from models_app.learning.tables import Task, default_metric, infer_schema, infer_task
 from models_app.models import RegisteredModel
+
+Features = list[dict[str, Any]]
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +42,11 @@ class Change:
             yield from (f"    {line}" for line in self._made())
             return
         for key, (before, after) in self.fields.items():
+            if key == "profile":
+                continue
             if key == "features":
-                yield from (f"    {line}" for line in _feature_lines(before, after))
+                told = inference.changed_features(cast("Features", before), cast("Features", after))
+                yield from (f"    {line}" for line in told)
             else:
                 yield f"    {key}: {before!r} -> {after!r}"
 
@@ -52,21 +55,30 @@ class Change:
         yield f"{made['task']} of {made['target']!r} from {made['data']}"
         by_kind: dict[str, list[str]] = {}
         for feature in cast("list[dict[str, Any]]", made["features"]):
+            if feature.get("ignored"):
+                continue
             need = "" if feature["required"] else " (optional)"
             by_kind.setdefault(feature["kind"], []).append(feature["name"] + need)
         for kind, names in by_kind.items():
             yield f"{kind}: {', '.join(names)}"
 
 
-def plan(declaration: Declaration, path: Path, *, prune: bool = False) -> list[Change]:
+def plan(
+    declaration: Declaration, path: Path, *, prune: bool = False, reread: bool = False
+) -> list[Change]:
     """What `apply` would change, in the order of the file; empty when nothing would.
 
-    Raises PlanRefused when a model's data, target, estimator or metric cannot be used.
+    reread: also the data of models that are read as pandas tells, see `inference`. Raises
+    PlanRefused when a model's data, target, estimator or metric cannot be used.
     """
     stored = {model.name: model for model in RegisteredModel.objects.all()}
     default = _default_of(declaration, stored.values())
     changes = [
-        _compare(name, _wanted(name, declared, path, stored.get(name), default), stored.get(name))
+        _compare(
+            name,
+            _wanted(name, declared, path, stored.get(name), default, reread=reread),
+            stored.get(name),
+        )
         for name, declared in declaration.models.items()
     ]
     for name, model in stored.items():
@@ -77,6 +89,45 @@ def plan(declaration: Declaration, path: Path, *, prune: bool = False) -> list[C
         elif model.is_default and default is not None:
             changes.append(Change(name, "update", {"is_default": (True, False)}))
     return [change for change in changes if change is not None]
+
+
+@dataclass(frozen=True)
+class DataProfile:
+    """What is understood of a model's data. pending: what `--reread` would change, a line each."""
+
+    name: str
+    profile: Mapping[str, Any]
+    pending: Sequence[str] = ()
+
+
+def profiles(
+    declaration: Declaration, path: Path, changes: Iterable[Change]
+) -> Iterator[DataProfile]:
+    """What is understood of the data of each declared model, once `changes` are applied."""
+    changed = {change.name: change.fields for change in changes}
+    stored = RegisteredModel.objects.in_bulk(list(declaration.models), field_name="name")
+    for name, declared in declaration.models.items():
+        _, profile = changed.get(name, {}).get("profile", (None, None))
+        if profile is None and name in stored:
+            profile = stored[name].profile
+        if profile:
+            yield DataProfile(name, cast("Mapping[str, Any]", profile))
+        elif name in stored:
+            yield _pending(name, declared, path, stored[name])
+
+
+def _pending(
+    name: str, declared: DeclaredModel, path: Path, stored: RegisteredModel
+) -> DataProfile:
+    source = locate_data(declared.data, path.parent)
+    try:
+        found = inference.learnt_from(declared, source, stored=stored, reread=True)
+    except (ValueError, datasets.DataRefused, SourceRefused, OSError) as error:
+        return DataProfile(name, {}, str(error).splitlines())
+    lines = list(inference.changed_features(stored.features, found["features"]))
+    if (stored.task, stored.metric) != (found["task"], found["metric"]):
+        lines.append(f"task: {stored.task} -> {found['task']}")
+    return DataProfile(name, found["profile"], lines or ["only how cells are read"])
 
 
 @transaction.atomic
@@ -111,6 +162,8 @@ def _wanted(
     path: Path,
     stored: RegisteredModel | None,
     default: str | None,
+    *,
+    reread: bool,
 ) -> dict[str, Any]:
     wanted: dict[str, Any] = {
         "data": locate_data(declared.data, path.parent),
@@ -125,62 +178,25 @@ def _wanted(
     if default is not None:
         wanted["is_default"] = name == default
     try:
-        wanted |= _learnt_from_data(declared, wanted["data"], stored)
+        wanted |= _learnt_from_data(declared, wanted["data"], stored, reread=reread)
     except (ValueError, datasets.DataRefused, SourceRefused, OSError) as error:
-        raise PlanRefused(f"{path}: [models.{name}]: {error}") from None
+        lines = str(error).splitlines() or [repr(error)]
+        told = "\n".join(f"{path}: [models.{name}]: {line}" for line in lines)
+        raise PlanRefused(told) from None
     return wanted
 
 
 def _learnt_from_data(
-    declared: DeclaredModel, source: str, stored: RegisteredModel | None
+    declared: DeclaredModel, source: str, stored: RegisteredModel | None, *, reread: bool
 ) -> dict[str, Any]:
     try:
-        frame = datasets.read_table(source)
+        return inference.learnt_from(declared, source, stored=stored, reread=reread)
     except (datasets.DataRefused, SourceRefused, OSError) as error:
         # A source that is away must not keep a model that was declared before from serving.
         if stored is None or (stored.data, stored.target) != (source, declared.target):
             raise
         logger.warning("%s stays as it was declared, its data cannot be read: %s", stored, error)
         return {}
-    known = (stored.task, stored.metric, stored.estimator) if stored else None
-    return learnt_from(declared, frame, known=known)
-
-
-def learnt_from(
-    declared: DeclaredModel, frame: pd.DataFrame, *, known: tuple[str, str, str] | None = None
-) -> dict[str, Any]:
-    """The task, metric and features of a declared model whose base data is `frame`.
-
-    known: task, metric and estimator that were checked before. Raises DataRefused when there is
-    no target, ValueError when something declared does not fit the data.
-    """
-    if declared.target not in frame:
-        raise datasets.DataRefused(
-            f"target {declared.target!r} is no column; there are {', '.join(frame.columns)}"
-        )
-    task = declared.task or infer_task(frame[declared.target])
-    metric = declared.metric or default_metric(task)
-    if known != (task, metric, declared.estimator):
-        _refuse_unknown(metric, declared.estimator, task)
-    overrides = {
-        name: feature.model_dump(exclude_none=True) for name, feature in declared.features.items()
-    }
-    schema = infer_schema(frame, target=declared.target, declared=overrides)
-    # The categories are each version's own: one more in the data is no other declaration.
-    features = [
-        {key: feature[key] for key in ("name", "kind", "required")} for feature in schema.to_json()
-    ]
-    return {"task": task, "metric": metric, "features": features}
-
-
-def _refuse_unknown(metric: str, estimator: str, task: Task) -> None:
-    # Imported only when there is something new to look up: scikit-learn takes seconds, and
-    # every start applies.
-    from models_app.learning.evaluation import check_metric  # noqa: PLC0415
-    from models_app.learning.pipeline import check_estimator  # noqa: PLC0415
-
-    check_metric(metric, task)
-    check_estimator(estimator, task)
 
 
 def _compare(name: str, wanted: dict[str, Any], stored: RegisteredModel | None) -> Change | None:
@@ -192,19 +208,17 @@ def _compare(name: str, wanted: dict[str, Any], stored: RegisteredModel | None) 
     differing = {
         key: (getattr(stored, key), value)
         for key, value in wanted.items()
-        if getattr(stored, key) != value
+        if _differs(key, stored, value)
     }
     return Change(name, "update", differing) if differing else None
 
 
-def _feature_lines(before: Any, after: Any) -> Iterator[str]:
-    old = {feature["name"]: feature for feature in before or ()}
-    new = {feature["name"]: feature for feature in after}
-    for name in old.keys() - new.keys():
-        yield f"feature {name!r}: removed"
-    for name, feature in new.items():
-        need = "required" if feature["required"] else "optional"
-        if name not in old:
-            yield f"feature {name!r}: {feature['kind']}, {need}"
-        elif old[name] != feature:
-            yield f"feature {name!r}: {old[name]['kind']} -> {feature['kind']}, {need}"
+def _differs(key: str, stored: RegisteredModel, value: Any) -> bool:
+    """A profile differs in what it says, not in how many rows there are by now."""
+    before = getattr(stored, key)
+    return _said(before) != _said(value) if key == "profile" else before != value
+
+
+def _said(profile: Mapping[str, Any]) -> list[Any]:
+    told = ("name", "kind", "assumptions", "warnings", "left_out")
+    return [[list(column[key]) for key in told] for column in profile.get("columns", ())]

@@ -14,9 +14,12 @@ from contextlib import suppress
 from itertools import islice
 from typing import IO
 
+import pandas as pd
+
 OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 PIECE = 2**20
 SHOWN = 80
+LOOKED_AT = 100  # lines
 # Each is how files of a kind begin: of Excel's older workbooks, and of two encodings of text.
 OLD_WORKBOOK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 WIDE_TEXT = (b"\xff\xfe", b"\xfe\xff")
@@ -35,19 +38,46 @@ def spreadsheet(beginning: bytes) -> str:
     return "an Excel workbook (.xlsx)" if any(part in beginning for part in parts) else ""
 
 
-def refuse_header(beginning: bytes) -> None:
+def decoded(beginning: bytes, encoding: str) -> str:
+    """The text that a file begins with; what is no character of the encoding is replaced."""
+    name = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
+    return beginning.decode(name, errors="replace")
+
+
+def separator_of(beginning: bytes, encoding: str) -> str:
+    """What separates the cells of a file that begins so: a comma, unless its lines show another.
+
+    That is the first one by which all of the first lines have as many cells, more than one.
+    """
+    lines = decoded(beginning, encoding).splitlines(keepends=True)[:LOOKED_AT]
+    for separator in (",", *OTHER_SEPARATORS):
+        with suppress(csv.Error):
+            sizes = {len(row) for row in csv.reader(lines, delimiter=separator) if row}
+            if len(sizes) == 1 and sizes != {1}:
+                return separator
+    return ","
+
+
+def has_blanks_after(text: str, separator: str) -> bool:
+    """Whether blanks follow the separators of the first line, which are no part of its cells."""
+    return f"{separator} " in next(iter(text.splitlines()), "")
+
+
+def refuse_header(beginning: bytes, text: str, separator: str) -> None:
     """Raise ValueError where the first line shows another separator, or a name twice."""
-    if beginning.startswith(WIDE_TEXT):
-        raise ValueError("it is text in UTF-16; save it as CSV UTF-8")
-    text = beginning.decode("utf-8-sig", errors="replace")
+    if beginning.startswith(WIDE_TEXT) and "\0" in text:
+        raise ValueError(
+            'it is text in UTF-16; save it as CSV UTF-8, or declare encoding = "utf-16"'
+        )
     header = next((line for line in text.splitlines() if line.strip()), "")
-    names = _cells(header)
+    names = _cells(header, separator)
     if len(names) == 1:
-        for separator, called in OTHER_SEPARATORS.items():
-            if len(_cells(header, separator)) > 1:
+        for other, called in OTHER_SEPARATORS.items():
+            if len(_cells(header, other)) > 1:
+                shown = "\\t" if other == "\t" else other
                 raise ValueError(
                     f"line 1: its cells are separated by {called}, not by commas; "
-                    "save it with commas"
+                    f'save it with commas, or declare separator = "{shown}"'
                 )
     for name, times in Counter(name.strip() for name in names if name.strip()).items():
         if times > 1:
@@ -56,10 +86,29 @@ def refuse_header(beginning: bytes) -> None:
             )
 
 
-def undecodable(file: IO[bytes]) -> str:
-    """Where a file stops being UTF-8."""
+def lines_of(file: IO[bytes], separator: str, encoding: str, rows: int) -> pd.Index[int]:
+    """The line on which each of `rows` rows begins, as an index that is named "line"."""
     file.seek(0)
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    ends = sum(piece.count(b"\n") for piece in iter(lambda: file.read(PIECE), b""))
+    if ends - rows in (0, 1):  # a header and a line each, with an end or none after the last
+        return pd.RangeIndex(2, rows + 2, name="line")
+    file.seek(0)
+    lines = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
+    try:
+        found = [begins for begins, row in _numbered(csv.reader(lines, delimiter=separator)) if row]
+    finally:
+        lines.detach()  # the caller's file stays open
+    # pandas and csv agree on what a row is; where they do not, any number is better than none.
+    return pd.Index(found[1:], name="line") if len(found) == rows + 1 else pd.RangeIndex(rows)
+
+
+def undecodable(file: IO[bytes], encoding: str) -> str:
+    """Where a file stops being text of its encoding."""
+    file.seek(0)
+    decoder = codecs.getincrementaldecoder(
+        "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
+    )()
+    remedy = 'save the file as CSV UTF-8, or declare its encoding, as encoding = "cp1252"'
     line = 1
     for piece in iter(lambda: file.read(PIECE), b""):
         kept = len(decoder.getstate()[0])
@@ -70,25 +119,24 @@ def undecodable(file: IO[bytes]) -> str:
             at = max(0, error.start - kept)
             line += piece[:at].count(b"\n")
             found = error.object[error.start]
-            return (
-                f"line {line}: the byte 0x{found:02x} is not UTF-8 text; save the file as CSV UTF-8"
-            )
+            return f"line {line}: the byte 0x{found:02x} is not {encoding.upper()} text; {remedy}"
         line += piece.count(b"\n")
-    return f"line {line}: the file ends within a character; save it as CSV UTF-8"
+    return f"line {line}: the file ends within a character; {remedy}"
 
 
-def uneven(file: IO[bytes]) -> str:
+def uneven(file: IO[bytes], separator: str, encoding: str) -> str:
     """The first line that has more cells than the header; "" when none is found."""
     file.seek(0)
-    lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+    name = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
+    lines = io.TextIOWrapper(file, encoding=name, errors="replace", newline="")
     try:
-        rows = csv.reader(lines)
+        rows = csv.reader(lines, delimiter=separator)
         with suppress(csv.Error):
             for (first, header), (number, row) in _pairs(rows):
                 if len(row) > len(header):
                     return (
                         f"line {number} has {len(row)} cells, line {first} has {len(header)}; "
-                        "the header must come first, and cells with commas need quotes"
+                        "the header must come first, and cells with separators need quotes"
                     )
         return ""
     finally:
@@ -97,17 +145,24 @@ def uneven(file: IO[bytes]) -> str:
 
 def _pairs(rows: Iterator[list[str]]) -> Iterator[tuple[tuple[int, list[str]], ...]]:
     """The header beside each row after it, with the lines on which they begin."""
-    begins, header = 1, None
-    for row in rows:
+    header = None
+    for begins, row in _numbered(rows):
         if row:
             if header is None:
                 header = (begins, row)
             else:
                 yield header, (begins, row)
+
+
+def _numbered(rows: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    """Each row with the line on which it begins; empty lines are empty rows."""
+    begins = 1
+    for row in rows:
+        yield begins, row
         begins = rows.line_num + 1  # type: ignore[attr-defined]
 
 
-def _cells(line: str, separator: str = ",") -> list[str]:
+def _cells(line: str, separator: str) -> list[str]:
     try:
         return next(iter(islice(csv.reader([line], delimiter=separator), 1)), [])
     except csv.Error:

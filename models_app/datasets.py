@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -14,7 +15,12 @@ from django.conf import settings
 
 from models_app import addresses, fetching, table_files
 from models_app.declaration import FROM_SETTING
+from models_app.learning.conventions import Convention
+from models_app.learning.profile import read_rows
+from models_app.learning.reading import Reading
 from models_app.learning.triggers import SourceState
+from models_app.models import RegisteredModel
+from models_app.table_files import FileForm
 
 
 class DataRefused(Exception):
@@ -24,30 +30,60 @@ class DataRefused(Exception):
 def read_table(source: str) -> pd.DataFrame:
     """The rows of a CSV or Parquet file at a path or an http(s):// or s3:// address.
 
-    `env:DATA_URL` stands for the setting's. Raises DataRefused when nothing is there, it is not
-    a table, or it has no rows; SourceRefused when it may not be fetched or is too much; OSError
-    when whoever holds it does not answer now.
+    `env:DATA_URL` stands for the setting's. The kinds of the columns are those that pandas tells.
+    Raises DataRefused when nothing is there, it is not a table, or it has no rows; SourceRefused
+    when it may not be fetched or is too much; OSError when its server does not answer now.
     """
-    return read(source)[0]
+    frame, _, _ = _read(source, _as_pandas_tells)
+    return frame
 
 
-def read(source: str) -> tuple[pd.DataFrame, SourceState]:
-    """The rows as `read_table` gives them, and what tells later whether there are others."""
+def read_texts(source: str, form: FileForm) -> tuple[pd.DataFrame, FileForm, SourceState]:
+    """The rows, a CSV's as texts; the form of the file; and what tells if there are others later.
+
+    Raises as `read_table`.
+    """
+    return _read(source, partial(table_files.parse_texts, form=form))
+
+
+def read_for(model: RegisteredModel, source: str = "") -> tuple[pd.DataFrame, SourceState]:
+    """The rows of a model's data, or of `source`, read as they were when it was declared.
+
+    Raises as `read_table`.
+    """
+    if not model.reading:
+        frame, _, state = _read(source or model.data, _as_pandas_tells)
+        return frame, state
+    form = FileForm(model.reading["separator"], model.reading["encoding"])
+    frame, _, state = read_texts(source or model.data, form)
+    target = model.reading["target"]
+    convention = Convention(target["kind"], Reading.from_json(target["reading"]))
+    return read_rows(frame, model.schema, model.target, convention), state
+
+
+def _as_pandas_tells(file: IO[bytes]) -> tuple[pd.DataFrame, FileForm]:
+    return table_files.parse(file), FileForm()
+
+
+def _read(
+    source: str, parse: Callable[[IO[bytes]], tuple[pd.DataFrame, FileForm]]
+) -> tuple[pd.DataFrame, FileForm, SourceState]:
     place = _resolve(source)
     name = _shown(place)
     with _naming(place), _opened(place) as (file, version):
         try:
-            frame = table_files.parse(file)
+            frame, form = parse(file)
         except ValueError as error:
             # pandas' parser and decoding errors are ValueErrors.
             why = " ".join(str(error).split())
             raise DataRefused(f"{name}: not a readable table: {why}") from None
     if frame.empty:
         raise DataRefused(f"{name}: no rows")
-    repeated = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
-    if repeated:
-        raise DataRefused(f"{name}: column {repeated[0]!r} occurs twice")
-    return frame.rename(columns=str), _state(place, version, rows=len(frame))
+    frame.columns = frame.columns.map(str)
+    if frame.columns.has_duplicates:
+        repeated = frame.columns[frame.columns.duplicated()][0]
+        raise DataRefused(f"{name}: column {repeated!r} occurs twice")
+    return frame, form, _state(place, version, rows=len(frame))
 
 
 def look(source: str) -> SourceState:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -39,8 +41,28 @@ def _cron(text: str) -> str:
     return text
 
 
+def _date_format(text: str) -> str:
+    try:
+        told = datetime(2024, 5, 31, tzinfo=UTC).strftime(text)
+        read = datetime.strptime(told, text)  # noqa: DTZ007 - only whether it reads what it wrote
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no format of dates: {error}") from None
+    if (read.year, read.month, read.day) != (2024, 5, 31):
+        raise ValueError(f"{text!r} needs a year, a month and a day, as '%d/%m/%Y' has them")
+    return text
+
+
+def _encoding(name: str) -> str:
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        raise ValueError(f"{name!r} is no encoding; usual ones are 'utf-8' and 'cp1252'") from None
+
+
 Duration = Annotated[str, AfterValidator(_duration)]
 Cron = Annotated[str, AfterValidator(_cron)]
+Decimal = Literal[".", ","]
+Thousands = Literal[",", ".", " ", "'"]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -55,6 +77,21 @@ class DeclaredFeature(Strict):
 
     kind: Literal["number", "category", "text", "boolean", "datetime"] | None = None
     required: bool | None = None
+    format: Annotated[str, AfterValidator(_date_format)] | None = None
+    missing: list[str] | None = None
+    decimal: Decimal | None = None
+    thousands: Thousands | None = None
+    label: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
+class DeclaredReading(Strict):
+    """How the file of the base data is written, where that is not usual."""
+
+    separator: Literal[",", ";", "\t", "|"] | None = None
+    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
+    decimal: Decimal | None = None
+    thousands: Thousands | None = None
+    missing: list[str] = Field(default_factory=list)
 
 
 class RetrainPolicy(Strict):
@@ -92,6 +129,8 @@ class DeclaredModel(Strict):
     public: bool = False
     estimator: Annotated[str, Field(min_length=1)] = "auto"
     metric: str | None = None
+    ignore: list[str] = Field(default_factory=list)
+    reading: DeclaredReading = Field(default_factory=DeclaredReading)
     features: dict[str, DeclaredFeature] = Field(default_factory=dict)
     retrain: RetrainPolicy = Field(default_factory=RetrainPolicy)
     promotion: PromotionPolicy = Field(default_factory=PromotionPolicy)
@@ -188,6 +227,7 @@ def _nearest(where: list[str]) -> str:
 
 def _table_at(where: list[str]) -> type[Strict] | None:
     policies: dict[str, type[Strict]] = {
+        "reading": DeclaredReading,
         "retrain": RetrainPolicy,
         "promotion": PromotionPolicy,
         "feedback": FeedbackPolicy,

@@ -27,6 +27,15 @@ def new_id() -> uuid.UUID:
     return uuid_utils.compat.uuid7()
 
 
+def _schema_of(row: RegisteredModel | ModelVersion) -> Schema:
+    # Kept: it is asked for once for each of ten thousand words of feedback.
+    known: tuple[object, Schema] | None = row.__dict__.get("_schema")
+    if known is None or known[0] is not row.features:
+        known = row.features, Schema.from_json(row.features)
+        row.__dict__["_schema"] = known
+    return known[1]
+
+
 class RegisteredModel(models.Model):
     """A named model: what it learns from, who may ask it, and which version answers."""
 
@@ -46,6 +55,19 @@ class RegisteredModel(models.Model):
     estimator = models.CharField(max_length=255, default="auto")
     metric = models.CharField(max_length=64, help_text="A scikit-learn scorer.")
     features = models.JSONField(default=list, help_text="The schema, one entry a feature.")
+    reading = models.JSONField(
+        default=dict,
+        db_default={},
+        blank=True,
+        help_text=(
+            "How the file of the base data is written, and its target. Empty: as pandas tells, "
+            "until `manage.py apply --reread`."
+        ),
+    )
+    profile = models.JSONField(
+        default=dict, db_default={}, blank=True,
+        help_text="What was understood of the base data's columns when the model was applied.",
+    )  # fmt: skip
     retrain = models.JSONField(default=dict, blank=True)
     promotion = models.JSONField(default=dict, blank=True)
     feedback = models.JSONField(default=dict, blank=True)
@@ -88,17 +110,14 @@ class RegisteredModel(models.Model):
     @property
     def schema(self) -> Schema:
         """The declared schema; a version keeps the one that it was trained with."""
-        # Kept: it is asked for once for each of ten thousand words of feedback.
-        known: tuple[object, Schema] | None = self.__dict__.get("_schema")
-        if known is None or known[0] is not self.features:
-            known = self.features, Schema.from_json(self.features)
-            self.__dict__["_schema"] = known
-        return known[1]
+        return _schema_of(self)
 
     @property
     def recipe(self) -> str:
         """Digest of what training depends on; a version with another one is out of date."""
         made_of = [self.task, self.target, self.data, self.estimator, self.metric, self.features]
+        if self.reading:
+            made_of.append(self.reading)
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
@@ -179,6 +198,11 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.registered_model} v{self.number}"
+
+    @property
+    def schema(self) -> Schema:
+        """The schema that it was trained with, with the categories of its rows."""
+        return _schema_of(self)
 
     @property
     def servable(self) -> bool:

@@ -159,5 +159,6 @@ def schema_table(features: Iterable[Mapping[str, Any]]) -> SafeString:
         (one["name"], one["kind"], "required" if one["required"] else "optional",
          ", ".join(one.get("categories", ())[:12]))
         for one in features
+        if not one.get("ignored")
     ]  # fmt: skip
     return table(["Feature", "Kind", "", "Categories"], rows)

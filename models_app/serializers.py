@@ -87,7 +87,8 @@ class ModelSerializer(serializers.ModelSerializer[RegisteredModel]):
 
     @extend_schema_field(FeatureSerializer(many=True))
     def get_features(self, model: RegisteredModel) -> Any:
-        return model.champion.features if model.champion else model.features
+        features = model.champion.features if model.champion else model.features
+        return [feature for feature in features if not feature.get("ignored")]
 
     def get_metric_at_promotion(self, model: RegisteredModel) -> float | None:
         return model.champion.metrics.get(model.metric) if model.champion else None

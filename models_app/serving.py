@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -177,10 +177,12 @@ def _answer(
         if options.get("subject"):
             raise InvalidInput([_SUBJECT_NEEDS_KEY])
         storing.refuse_without_spare_room()
-    served.bundle.schema.check(instances)
-    cost = _cost(served.bundle, instances, options.get("subject", ""))
+    schema = served.bundle.schema
+    schema.check(instances)
+    checked = schema.normalized(cast("Sequence[JsonObject]", instances))
+    cost = _cost(served.bundle, checked, options.get("subject", ""))
     with quotas.spending(consumer, cost):
-        return _answer_checked(served, served.bundle, instances, **options)  # type: ignore[arg-type]
+        return _answer_checked(served, served.bundle, checked, **options)
 
 
 def _cost(bundle: Bundle, instances: Sequence[object], subject: str) -> Quota:

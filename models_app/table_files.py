@@ -13,8 +13,12 @@ import os
 import resource
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from functools import partial
 from typing import IO, Any
 
 import pandas as pd
@@ -39,6 +43,9 @@ CELLS_AT_ONCE, ROWS_AT_ONCE, FEW_ROWS_AT_ONCE = 2**20, 1024, 64
 # A thread that finds no memory to begin with ends the whole process.
 ALONE: dict[str, Any] = {"use_threads": False, "pre_buffer": False}
 
+ROWS_A_PART = 50_000
+UTF_8 = ("utf-8", "utf8", "utf-8-sig")
+
 PARQUET = b"PAR1"
 PACKED = {
     b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz",
@@ -48,11 +55,37 @@ PAGES = (b"<!doctype", b"<html", b"<?xml")
 MISSING_NUMBERS = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None", "-", "?")
 
 
-def parse(file: IO[bytes]) -> pd.DataFrame:
-    """The rows of a file that is open at its beginning; what it is, its content tells.
+@dataclass(frozen=True, slots=True)
+class FileForm:
+    """How a CSV file is written. separator: "" to be told by its first lines."""
 
-    Raises ValueError when it is no table, SourceRefused when it is beyond a bound.
+    separator: str = ""
+    encoding: str = "utf-8"
+
+
+def parse(file: IO[bytes]) -> pd.DataFrame:
+    """The rows of a file that is open at its beginning, with the kinds that pandas tells.
+
+    For models whose readings were not kept; what the file is, its content tells. Raises
+    ValueError when it is no table, SourceRefused when it is beyond a bound.
     """
+    return _parsed(file, _read_csv)
+
+
+def parse_texts(file: IO[bytes], form: FileForm) -> tuple[pd.DataFrame, FileForm]:
+    """The rows of a file, a CSV's as texts, and the form that the file turned out to have.
+
+    The index is the line of each row in a CSV file, else its number. Raises as `parse`.
+    """
+    found = form
+    if not form.separator:
+        beginning = file.read(LONGEST_HEADER)
+        found = replace(form, separator=csv_faults.separator_of(beginning, form.encoding))
+        file.seek(0)
+    return _with_plain_values(_parsed(file, partial(_read_texts, form=found))), found
+
+
+def _parsed(file: IO[bytes], read_csv: Callable[[IO[bytes]], pd.DataFrame]) -> pd.DataFrame:
     beginning = file.read(LONGEST_HEADER)
     _refuse_what_is_no_table(beginning)
     size = file.seek(0, os.SEEK_END)
@@ -61,7 +94,7 @@ def parse(file: IO[bytes]) -> pd.DataFrame:
     file.seek(0)
     try:
         with _bounded_memory():
-            return _read_parquet(file, size) if is_parquet else _read_csv(file)
+            return _read_parquet(file, size) if is_parquet else read_csv(file)
     except (MemoryError, pd.errors.ParserError) as error:
         if isinstance(error, ValueError) and "out of memory" not in str(error):
             raise
@@ -99,29 +132,61 @@ def _bounded_memory() -> Iterator[None]:
 
 
 def _read_csv(file: IO[bytes]) -> pd.DataFrame:
+    with _naming_faults(file, FileForm(",")):
+        # Only an empty cell is missing: a class or a word called "NA" or "null" is data.
+        frame = pd.read_csv(
+            file, encoding="utf-8-sig", keep_default_na=False, na_values=[""],
+            index_col=False, nrows=MOST_ROWS + 1,
+        )  # fmt: skip
+    _refuse_size(rows=len(frame))
+    for name in frame.columns[frame.dtypes.map(pd.api.types.is_string_dtype)]:
+        _refuse_cell(frame[name].astype("str").str.len().max(), name)
+    return _with_numbers(frame)
+
+
+def _read_texts(file: IO[bytes], form: FileForm) -> pd.DataFrame:
+    """A part at a time, as the texts of all cells at once would take many times their size."""
+    parts, rows = [], 0
+    with _naming_faults(file, form) as header:
+        blanks = csv_faults.has_blanks_after(header, form.separator)
+        encoding = "utf-8-sig" if form.encoding.lower() in UTF_8 else form.encoding
+        options: dict[str, Any] = {
+            "sep": form.separator, "encoding": encoding, "skipinitialspace": blanks,
+            "dtype": "str", "na_filter": False, "index_col": False, "chunksize": ROWS_A_PART,
+        }  # fmt: skip
+        with pd.read_csv(file, **options) as reader:
+            for part in reader:
+                rows += len(part)
+                _refuse_size(rows=rows)
+                for name in part.columns:
+                    _refuse_cell(part[name].str.len().max(), str(name))
+                parts.append(part)
+    frame: pd.DataFrame = pd.concat(parts)
+    frame.columns = [str(name).strip() for name in frame.columns]
+    frame.index = csv_faults.lines_of(file, form.separator, encoding, rows)
+    return frame
+
+
+@contextmanager
+def _naming_faults(file: IO[bytes], form: FileForm) -> Iterator[str]:
+    """Say of what pandas cannot read where in the file it stands. Gives the beginning as text."""
     beginning = file.read(2 * LONGEST_HEADER)
-    _refuse_wide(beginning)
-    csv_faults.refuse_header(beginning)
+    text = csv_faults.decoded(beginning, form.encoding)
+    _refuse_wide(text, form.separator)
+    csv_faults.refuse_header(beginning, text, form.separator)
     file.seek(0)
     with warnings.catch_warnings():
         # Rows with more cells than the header would otherwise lose some.
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
-            # Only an empty cell is missing: a class or a word called "NA" or "null" is data.
-            frame = pd.read_csv(
-                file, encoding="utf-8-sig", keep_default_na=False, na_values=[""],
-                index_col=False, nrows=MOST_ROWS + 1,
-            )  # fmt: skip
+            yield text
         except UnicodeDecodeError:
-            raise ValueError(csv_faults.undecodable(file)) from None
+            raise ValueError(csv_faults.undecodable(file, form.encoding)) from None
         except (pd.errors.ParserWarning, pd.errors.ParserError) as error:
             if "out of memory" in str(error):
                 raise
-            raise ValueError(csv_faults.uneven(file) or str(error)) from None
-    _refuse_size(rows=len(frame))
-    for name in frame.columns[frame.dtypes.map(pd.api.types.is_string_dtype)]:
-        _refuse_cell(frame[name].astype("str").str.len().max(), name)
-    return _with_numbers(frame)
+            uneven = csv_faults.uneven(file, form.separator, form.encoding)
+            raise ValueError(uneven or str(error)) from None
 
 
 def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
@@ -136,10 +201,10 @@ def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _refuse_wide(beginning: bytes) -> None:
+def _refuse_wide(text: str, separator: str) -> None:
     """Count the cells of the first two rows; pandas takes forever over a million of them."""
-    text = beginning.decode("utf-8-sig", errors="replace")
-    rows = (row for row in csv.reader(io.StringIO(text, newline="")) if row)
+    lines = io.StringIO(text, newline="")
+    rows = (row for row in csv.reader(lines, delimiter=separator) if row)
     try:
         header = next(rows, [])
     except csv.Error:
@@ -163,6 +228,34 @@ def _read_parquet(file: IO[bytes], size: int) -> pd.DataFrame:
         if "Exceeded size limit" in str(error):
             raise SourceRefused(f"It has more than {MOST_PARTS} parts.") from None
         raise ValueError(str(error)) from None
+
+
+def _with_plain_values(frame: pd.DataFrame) -> pd.DataFrame:
+    """DECIMAL as numbers, bytes as text. Raises ValueError for values that no feature can have."""
+    for name in frame.columns:
+        if isinstance(frame[name].dtype, pd.CategoricalDtype):
+            frame[name] = frame[name].astype(frame[name].cat.categories.dtype)
+        if frame[name].dtype.kind == "m":
+            raise ValueError(f"column {name!r} holds durations; write them as numbers")
+        if not pd.api.types.is_object_dtype(frame[name].dtype):
+            continue
+        kinds = set(map(type, frame[name].dropna()))
+        if kinds == {Decimal}:
+            frame[name] = frame[name].astype("float64")
+        elif kinds == {bytes}:
+            frame[name] = _decoded(frame[name])
+        elif not kinds <= {bool, date, str, int, float}:
+            called = ", ".join(sorted(kind.__name__ for kind in kinds))
+            raise ValueError(f"column {name!r} holds {called}, which is no kind of a feature")
+    return frame
+
+
+def _decoded(series: pd.Series[Any]) -> pd.Series[Any]:
+    try:
+        texts = [None if value is None else value.decode() for value in series]
+    except UnicodeDecodeError:
+        raise ValueError(f"column {series.name!r} holds bytes that are no UTF-8 text") from None
+    return pd.Series(texts, index=series.index, name=series.name, dtype="str")
 
 
 def _vet_parquet(file: IO[bytes], size: int) -> None:

@@ -29,7 +29,7 @@ from feedback_app.training_rows import (
     seed_of,
     table_of,
 )
-from models_app import applying, datasets, declaration
+from models_app import datasets, declaration, inference
 from models_app.declaration import DeclaredModel
 from models_app.learning.tables import WEIGHT
 from models_app.models import RegisteredModel
@@ -87,12 +87,11 @@ def declared_lesson(name: str, data: str) -> Lesson:
     Raises DataRefused and other refusals of data, and ValueError.
     """
     declared, base = _declared(name), _source(name, data)
-    table = datasets.read_table(base)
     model = RegisteredModel(
         name=name, data=base, target=declared.target, estimator=declared.estimator,
-        **applying.learnt_from(declared, table),
+        **inference.learnt_from(declared, base, stored=None),
     )  # fmt: skip
-    rows = rows_of(model, table)
+    rows = rows_of(model, datasets.read_for(model)[0])
     golden = {row.digest for row in golden_rows(rows, model.task)}
     unseen = [row for row in rows if row.digest in golden]
     return _lesson(model, [row for row in rows if row.digest not in golden], unseen, model.recipe)
@@ -183,7 +182,7 @@ def _agreed(name: str, about: dict[str, Any], say: Say) -> RegisteredModel:
         say(f"The service's schema is used, which differs from the file's in {', '.join(other)}.")
     return RegisteredModel(
         name=name, task=about["task"], target=about["target"], metric=about["metric"],
-        estimator=about["estimator"], features=about["schema"],
+        estimator=about["estimator"], features=about["schema"], reading=about["reading"],
     )  # fmt: skip
 
 
@@ -196,7 +195,7 @@ def _other_features(declared: DeclaredModel, schema: list[dict[str, Any]]) -> It
 
 
 def _other_rows(model: RegisteredModel, data: str, frozen: pd.DataFrame) -> list[Row]:
-    other = datasets.read_table(data)
+    other, _ = datasets.read_for(model, data)
     refuse_changed(model, other, frozen)
     return rows_of(model, other)
 
@@ -204,7 +203,7 @@ def _other_rows(model: RegisteredModel, data: str, frozen: pd.DataFrame) -> list
 def _known_rows(model: RegisteredModel, say: Say) -> list[Row]:
     """The declared data's rows, to measure on those that never train; none where it is not."""
     try:
-        return rows_of(model, datasets.read_table(_source(model.name, "")))
+        return rows_of(model, datasets.read_for(model, _source(model.name, ""))[0])
     except (datasets.DataRefused, Refused, OSError, ValueError) as error:
         say(f"Nothing is measured here, only by the service: {' '.join(str(error).split())}")
         return []

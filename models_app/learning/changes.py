@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from models_app.learning import columns
 from models_app.learning.schema import Feature, Schema
 from models_app.learning.tables import Task, encode, infer_kind, targets_of
 
@@ -25,7 +26,7 @@ def schema_changes(
     """
     changes = [_feature_change(frame, feature, before) for feature in schema.features]
     changes.append(_target_change(frame, target, task, before))
-    known = {*schema.names, target}
+    known = {*schema.names, *schema.ignored, target}
     new = [
         f"column {_shown(name)} is new"
         for name in frame.columns
@@ -45,8 +46,20 @@ def _feature_change(frame: pd.DataFrame, feature: Feature, before: pd.DataFrame 
     try:
         encode(frame[[name]], Schema((feature,)))
     except ValueError:
-        return f"column {_shown(name)} was {kind} and holds {infer_kind(frame[name])}"
+        return f"column {_shown(name)} was {kind} and {_holds(frame[name], feature)}"
     return ""
+
+
+def _holds(series: pd.Series[Any], feature: Feature) -> str:
+    told = f"holds {infer_kind(series)}"
+    found = None
+    if columns.holds_texts(series):
+        found = columns.misfit(series, feature.kind, feature.reading)
+    if found is None:
+        return told
+    place, cell, odd = found
+    unit = "row" if series.index.name is None else str(series.index.name)
+    return f"{told}, as {_shown(cell)} in {unit} {place} ({odd} of {len(series)} cells)"
 
 
 def _target_change(

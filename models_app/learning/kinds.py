@@ -28,6 +28,7 @@ _NO_DATE = (float("nan"),) * len(DATE_PARTS)
 _TOO_LONG: Fault = ("value_too_long", f"At most {LONGEST_TEXT} characters are allowed.")
 # A category is a name, which no computation makes larger; as an integer it has 38 digits at most.
 _LARGEST_CATEGORY = 10**38
+_A_DATE = "An ISO 8601 date or time, as 2024-05-31T12:00:00Z,"
 # As scikit-learn's character n-grams do before they look; ONNX does not, so both get it done.
 _RUN_OF_WHITE_SPACE = re.compile(r"\s\s+")
 
@@ -117,7 +118,9 @@ def _datetime_fault(value: object) -> Fault | None:
     try:
         parse_moment(cast(str, value))
     except (TypeError, ValueError):
-        return _wrong_type("An ISO 8601 date or time, as 2024-05-31T12:00:00Z,", value)
+        if isinstance(value, str):
+            return "invalid_type", f"{_A_DATE} is expected, not {value[:40]!r}."
+        return _wrong_type(_A_DATE, value)
     return None
 
 

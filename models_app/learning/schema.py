@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from models_app.learning import kinds
+from models_app.learning import cells, kinds
 from models_app.learning.kinds import Columns, Fault, Kind
+from models_app.learning.labels import Spellings
+from models_app.learning.reading import USUAL, Reading
 from models_app.learning.spelling import MAX_HINTS, unknown_name
 
 # Of one request, whatever it holds.
@@ -41,12 +43,17 @@ class InvalidInstances(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One named input. categories: those seen in training, sorted; empty for other kinds."""
+    """One named input. categories: those seen in training, sorted; empty for other kinds.
+
+    reading: how its cells are written in files. label: what forms and charts call it.
+    """
 
     name: str
     kind: Kind
     required: bool = True
     categories: tuple[str, ...] = ()
+    reading: Reading = USUAL
+    label: str = ""
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -58,15 +65,43 @@ class Feature:
         return kinds.encode(self.name, self.kind, values)
 
 
+def _feature_of(entry: Mapping[str, Any]) -> Feature:
+    return Feature(
+        str(entry["name"]),
+        entry["kind"],
+        bool(entry["required"]),
+        tuple(str(category) for category in entry.get("categories", ())),
+        Reading.from_json(entry["reading"]) if entry.get("reading") else USUAL,
+        str(entry.get("label", "")),
+    )
+
+
+def _as_json(feature: Feature) -> dict[str, Any]:
+    told = {"name": feature.name, "kind": feature.kind, "required": feature.required}
+    extra = {
+        "categories": list(feature.categories),
+        "reading": feature.reading.to_json(),
+        "label": feature.label,
+    }
+    return told | {key: value for key, value in extra.items() if value}
+
+
+def _fault_of(feature: Feature) -> Callable[[Any], Fault | None]:
+    if feature.kind == "datetime" and feature.reading.format:
+        return partial(cells.date_fault, reading=feature.reading)
+    return kinds.FAULT_OF[feature.kind]
+
+
 @dataclass(frozen=True)
 class Schema:
-    """The features of a model, in order.
+    """The features of a model, in order; `ignored`: columns that may be sent and change nothing.
 
     Raises ValueError for a kind that does not exist and for names that are empty or meet
     (a date `t` takes `t__year`, `t__month` and so on).
     """
 
     features: tuple[Feature, ...]
+    ignored: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         taken: set[str] = set()
@@ -81,27 +116,21 @@ class Schema:
     def from_json(cls, features: Iterable[Mapping[str, Any]]) -> Self:
         """The schema that `to_json` wrote. Raises ValueError when it is not one."""
         try:
+            entries = list(features)
+            ignored = tuple(str(one["name"]) for one in entries if one.get("ignored"))
             return cls(
-                tuple(
-                    Feature(
-                        str(entry["name"]),
-                        entry["kind"],
-                        bool(entry["required"]),
-                        tuple(str(category) for category in entry.get("categories", ())),
-                    )
-                    for entry in features
-                )
+                tuple(_feature_of(one) for one in entries if not one.get("ignored")), ignored
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a schema: {error!r}") from error
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One JSON object a feature; `categories` only where there are any."""
-        return [
-            {"name": one.name, "kind": one.kind, "required": one.required}
-            | ({"categories": list(one.categories)} if one.categories else {})
-            for one in self.features
-        ]
+        """One JSON object a feature, with what differs from the usual; then one an ignored column.
+
+        An ignored column has its name and `"ignored": true`.
+        """
+        ignored = [{"name": name, "ignored": True} for name in self.ignored]
+        return [*map(_as_json, self.features), *ignored]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -169,6 +198,27 @@ class Schema:
             columns |= feature.encode([row.get(feature.name) for row in instances])
         return columns
 
+    def normalized(self, instances: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Checked instances as the model knows them, whoever wrote them in which way.
+
+        Without the columns that are ignored; dates in the format of the file as ISO 8601; and
+        categories as the training data spells them (`true` for True, 2 for 2.0).
+        """
+        if not self.ignored and not self._normal_forms:
+            return list(map(dict, instances))
+        return [self._normal(instance) for instance in instances]
+
+    def _normal(self, instance: Mapping[str, Any]) -> dict[str, Any]:
+        normal = dict(instance)
+        for name in self.ignored:
+            normal.pop(name, None)
+        for name, spelt in self._normal_forms:
+            if (value := normal.get(name)) is not None:
+                text = spelt(value)
+                # A number that is spelt as the data spells it stays the number that was sent.
+                normal[name] = value if type(value) is int and text == str(value) else text
+        return normal
+
     def unseen(self, instance: Mapping[str, Any]) -> list[str]:
         """Names of the category features whose value no training row had."""
         return [
@@ -178,14 +228,27 @@ class Schema:
         ]
 
     def _unknown(self, instance: Mapping[str, Any], attr: str, hinted: int) -> Iterator[Problem]:
-        unknown = (name for name in instance if name not in self._name_set)
+        allowed = self._name_set.union(self.ignored)
+        unknown = (name for name in instance if name not in allowed)
         for number, name in enumerate(unknown):
             detail = unknown_name("feature", name, self.names, hint=number < hinted)
             yield Problem(f"{attr}.{name[:_LONGEST_ATTR]}", "unknown_feature", detail)
 
     @cached_property
     def _rules(self) -> tuple[tuple[str, bool, Callable[[Any], Fault | None]], ...]:
-        return tuple((one.name, one.required, kinds.FAULT_OF[one.kind]) for one in self.features)
+        return tuple((one.name, one.required, _fault_of(one)) for one in self.features)
+
+    @cached_property
+    def _normal_forms(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+        dates = [
+            (one.name, partial(cells.moment, reading=one.reading))
+            for one in self.features
+            if one.kind == "datetime" and one.reading.format
+        ]
+        categories = [
+            (one.name, Spellings(one.categories).of) for one in self.features if one.categories
+        ]
+        return (*dates, *categories)
 
     @cached_property
     def _name_set(self) -> frozenset[str]:

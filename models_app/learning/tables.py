@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, Literal
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models_app.learning.conventions import is_iso_date
 from models_app.learning.kinds import KINDS, Kind, category_text, parse_moment
 from models_app.learning.schema import Feature, Schema
 from models_app.learning.spelling import unknown_name
@@ -26,7 +26,6 @@ WEIGHT = "everlearn_weight"
 MOST_CATEGORIES = 255
 FEW_VALUES = 20
 LONG_TEXT = 40
-_STARTS_AS_A_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def usable_rows(frame: pd.DataFrame, target: str) -> pd.DataFrame:
@@ -180,27 +179,18 @@ def infer_kind(series: pd.Series[Any]) -> Kind:
     texts = [_text(value) for value in _objects(known) if value != ""]
     if {text.lower() for text in texts} <= {"true", "false"}:
         return "boolean" if texts else "category"
-    if all(_is_date(text) for text in texts):
+    if all(is_iso_date(text) for text in texts):
         return "datetime"
-    return "text" if _reads_as_text(texts) else "category"
+    return kind_of_words(pd.Series(texts, dtype="str"))
 
 
-def _reads_as_text(texts: Sequence[str]) -> bool:
-    different = len(set(texts))
+def kind_of_words(texts: pd.Series[Any]) -> Kind:
+    """Whether strings, of which there may be none, are categories or texts; see `infer_kind`."""
+    different = texts.nunique()
     if different > MOST_CATEGORIES or different > max(FEW_VALUES, len(texts) / 2):
-        return True
-    long = sum(map(len, texts)) > LONG_TEXT * len(texts)
-    return long and any(" " in text for text in texts)
-
-
-def _is_date(text: str) -> bool:
-    if not _STARTS_AS_A_DATE.match(text):
-        return False
-    try:
-        parse_moment(text)
-    except ValueError:
-        return False
-    return True
+        return "text"
+    long = texts.str.len().sum() > LONG_TEXT * len(texts)
+    return "text" if long and texts.str.contains(" ", regex=False).any() else "category"
 
 
 def _is_numeric(series: pd.Series[Any]) -> bool:

@@ -46,7 +46,7 @@ def trained(source: Source, **retrain: Any) -> RegisteredModel:
     snapshot = TrainingSnapshot.objects.create(
         registered_model=model, digest="0" * 64, rows=9, feedback_rows=0
     )
-    _, state = datasets.read(model.data)
+    _, state = datasets.read_for(model)
     make_run(
         model, status=Status.SUCCEEDED, snapshot=snapshot, version=version, source=asdict(state),
         created_at=then, started_at=then, ended_at=then, trigger="schedule",

@@ -113,10 +113,12 @@ def test_what_the_data_or_the_catalogue_does_not_have_is_refused(
     assert "[models.leaves]" in str(refusal.value)
 
 
-def test_a_target_that_is_no_column_is_refused_with_the_columns(file: Path) -> None:
+def test_a_target_that_is_no_column_is_refused_with_the_nearest_one(file: Path) -> None:
     file.write_text(DECLARED.replace('"kind"', '"kindd"'))
 
-    with pytest.raises(PlanRefused, match="'kindd' is no column; there are length, width, kind"):
+    with pytest.raises(
+        PlanRefused, match="target: there is no column 'kindd'; did you mean 'kind'"
+    ):
         plan(file)
 
 

@@ -17,6 +17,7 @@ from django.conf import LazySettings
 
 from models_app import addresses, datasets, fetching
 from models_app.addresses import SourceRefused
+from models_app.table_files import FileForm
 from tests import s3_server
 from tests.data_server import Source, leads_to, never_ends, says_nothing, sends, serving, trickles
 
@@ -196,7 +197,7 @@ def test_what_is_not_there_is_refused_and_what_does_not_answer_may_answer_later(
 
 def test_unchanged_data_keeps_its_fingerprint(source: Source) -> None:
     source.answers = {"/t.csv": sends(CSV, ETag='"one"'), "/plain.csv": sends(CSV)}
-    _, first = datasets.read(source.at("/t.csv"))
+    _, _, first = datasets.read_texts(source.at("/t.csv"), FileForm())
 
     assert first.rows == 2
     assert datasets.look(source.at("/t.csv")).fingerprint == first.fingerprint != ""
@@ -210,7 +211,7 @@ def test_unchanged_data_keeps_its_fingerprint(source: Source) -> None:
 def test_a_file_has_another_fingerprint_once_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(CSV)
-    _, first = datasets.read(str(path))
+    _, _, first = datasets.read_texts(str(path), FileForm())
 
     assert datasets.look(str(path)).fingerprint == first.fingerprint
     path.write_bytes(CSV + b"3,z\n")
@@ -224,7 +225,7 @@ def test_data_in_s3_is_read_and_looked_at(monkeypatch: pytest.MonkeyPatch) -> No
         bucket, place = s3_server.client(environ), f"s3://{s3_server.BUCKET}/t.csv"
         bucket.put_object(Bucket=s3_server.BUCKET, Key="t.csv", Body=CSV)
 
-        frame, first = datasets.read(place)
+        frame, _, first = datasets.read_texts(place, FileForm())
 
         assert frame["b"].tolist() == ["x", "y"]
         assert datasets.look(place).fingerprint == first.fingerprint != ""

@@ -13,6 +13,7 @@ from feedback_app import retraining
 from feedback_app.following_runs import wait_for_runs
 from feedback_app.models import RetrainingRun
 from models_app import applying, declaration
+from models_app.management import profile_table
 from models_app.management.acting import ActingCommand
 from models_app.models import ModelVersion, RegisteredModel
 
@@ -28,13 +29,20 @@ class Command(ActingCommand):
         )
         parser.add_argument("--train", action="store_true", help="train what is new or changed")
         parser.add_argument("--no-wait", action="store_true", help="leave the training to itself")
+        parser.add_argument(
+            "--reread",
+            action="store_true",
+            help="also read the data anew of models that an earlier release declared",
+        )
         parser.add_argument("--prune", action="store_true", help="retire what is not named")
 
     def act(self, actor: User, **options: Any) -> None:
         path: Path = options["file"] or settings.EVERLEARN_MODELS
         try:
             declared = declaration.read(path)
-            changes = applying.plan(declared, path, prune=options["prune"])
+            changes = applying.plan(
+                declared, path, prune=options["prune"], reread=options["reread"]
+            )
         except (declaration.DeclarationRefused, applying.PlanRefused) as refusal:
             raise CommandError(str(refusal)) from refusal
         for line in (line for change in changes for line in change.lines()):
@@ -42,6 +50,8 @@ class Command(ActingCommand):
         if not changes:
             self.stdout.write(f"Nothing to change: the database agrees with {path}.")
         if options["plan"]:
+            for described in applying.profiles(declared, path, changes):
+                profile_table.show(described, self.stdout)
             raise SystemExit(2 if changes else 0)
         applying.apply(changes, actor=actor)
         if options["train"]:

@@ -21,7 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            _, state = datasets.read(named_model(options["model"]).data)
+            _, state = datasets.read_for(named_model(options["model"]))
         except (Refused, datasets.DataRefused, OSError) as error:
             raise CommandError(" ".join(str(error).split())) from error
         self.stdout.write(json.dumps(asdict(state)))

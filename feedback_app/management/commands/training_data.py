@@ -51,7 +51,7 @@ def _frozen_for(model: RegisteredModel, run_id: int) -> snapshots.Training:
 
 def _next(model: RegisteredModel) -> snapshots.Training:
     try:
-        base = datasets.read_table(model.data)
+        base, _ = datasets.read_for(model)
         return snapshots.next_training(model, base=base, up_to=timezone.now())
     except (datasets.DataRefused, OSError, ValueError) as error:
         raise CommandError(without_secrets(" ".join(str(error).split()))) from error

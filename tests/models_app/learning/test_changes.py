@@ -42,9 +42,18 @@ def test_other_rows_in_another_order_of_columns_are_no_change() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"n": ["a", "b", "c"]}, "column 'n' was number and holds category"),
-        ({"yes": ["on", "off", "on"]}, "column 'yes' was boolean and holds category"),
-        ({"day": ["1.2.24", "x", "y"]}, "column 'day' was datetime and holds category"),
+        (
+            {"n": ["a", "b", "c"]},
+            "column 'n' was number and holds category, as 'a' in row 0 (3 of 3 cells)",
+        ),
+        (
+            {"yes": ["si", "no", "si"]},
+            "column 'yes' was boolean and holds category, as 'si' in row 0 (2 of 3 cells)",
+        ),
+        (
+            {"day": ["1.2.24", "x", "y"]},
+            "column 'day' was datetime and holds category, as '1.2.24' in row 0 (3 of 3 cells)",
+        ),
         ({"colour": [1, 2, 3]}, "column 'colour' was category and holds numbers"),
         ({"kind": [1, 2, 3]}, "the target 'kind' had classes and holds numbers"),
         ({"new": [1, None, None]}, "column 'new' is new"),
