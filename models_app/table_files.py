@@ -13,7 +13,7 @@ import os
 import resource
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date
@@ -44,6 +44,7 @@ CELLS_AT_ONCE, ROWS_AT_ONCE, FEW_ROWS_AT_ONCE = 2**20, 1024, 64
 ALONE: dict[str, Any] = {"use_threads": False, "pre_buffer": False}
 
 ROWS_A_PART = 50_000
+FIRST_CODE = 10**15
 UTF_8 = ("utf-8", "utf8", "utf-8-sig")
 
 PARQUET = b"PAR1"
@@ -82,10 +83,14 @@ def parse_texts(file: IO[bytes], form: FileForm) -> tuple[pd.DataFrame, FileForm
         beginning = file.read(LONGEST_HEADER)
         found = replace(form, separator=csv_faults.separator_of(beginning, form.encoding))
         file.seek(0)
-    return _with_plain_values(_parsed(file, partial(_read_texts, form=found))), found
+    # A whole number beside a missing one would become a float, which keeps 15 digits.
+    frame = _parsed(file, partial(_read_texts, form=found), integer_object_nulls=True)
+    return _with_plain_values(frame), found
 
 
-def _parsed(file: IO[bytes], read_csv: Callable[[IO[bytes]], pd.DataFrame]) -> pd.DataFrame:
+def _parsed(
+    file: IO[bytes], read_csv: Callable[[IO[bytes]], pd.DataFrame], **parquet: Any
+) -> pd.DataFrame:
     beginning = file.read(LONGEST_HEADER)
     _refuse_what_is_no_table(beginning)
     size = file.seek(0, os.SEEK_END)
@@ -94,7 +99,7 @@ def _parsed(file: IO[bytes], read_csv: Callable[[IO[bytes]], pd.DataFrame]) -> p
     file.seek(0)
     try:
         with _bounded_memory():
-            return _read_parquet(file, size) if is_parquet else read_csv(file)
+            return _read_parquet(file, size, parquet) if is_parquet else read_csv(file)
     except (MemoryError, pd.errors.ParserError) as error:
         if isinstance(error, ValueError) and "out of memory" not in str(error):
             raise
@@ -216,11 +221,11 @@ def _refuse_wide(text: str, separator: str) -> None:
         _refuse_size(columns=len(next(rows, [])))
 
 
-def _read_parquet(file: IO[bytes], size: int) -> pd.DataFrame:
+def _read_parquet(file: IO[bytes], size: int, options: Mapping[str, Any]) -> pd.DataFrame:
     try:
         _vet_parquet(file, size)
         file.seek(0)
-        return pd.read_parquet(file, **ALONE, to_pandas_kwargs={"use_threads": False})
+        return pd.read_parquet(file, **ALONE, to_pandas_kwargs={"use_threads": False, **options})
     except MemoryError:
         raise
     except (OSError, pa.ArrowException) as error:
@@ -231,23 +236,44 @@ def _read_parquet(file: IO[bytes], size: int) -> pd.DataFrame:
 
 
 def _with_plain_values(frame: pd.DataFrame) -> pd.DataFrame:
-    """DECIMAL as numbers, bytes as text. Raises ValueError for values that no feature can have."""
+    """DECIMAL as numbers, bytes and numbers of many digits as text.
+
+    Raises ValueError for values that no feature can have.
+    """
     for name in frame.columns:
-        if isinstance(frame[name].dtype, pd.CategoricalDtype):
-            frame[name] = frame[name].astype(frame[name].cat.categories.dtype)
-        if frame[name].dtype.kind == "m":
-            raise ValueError(f"column {name!r} holds durations; write them as numbers")
-        if not pd.api.types.is_object_dtype(frame[name].dtype):
-            continue
-        kinds = set(map(type, frame[name].dropna()))
-        if kinds == {Decimal}:
-            frame[name] = frame[name].astype("float64")
-        elif kinds == {bytes}:
-            frame[name] = _decoded(frame[name])
-        elif not kinds <= {bool, date, str, int, float}:
-            called = ", ".join(sorted(kind.__name__ for kind in kinds))
-            raise ValueError(f"column {name!r} holds {called}, which is no kind of a feature")
+        frame[name] = _plain(frame[name])
     return frame
+
+
+def _plain(series: pd.Series[Any]) -> pd.Series[Any]:
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        series = series.astype(series.cat.categories.dtype)
+    if series.dtype.kind == "m":
+        raise ValueError(f"column {series.name!r} holds durations; write them as numbers")
+    if series.dtype.kind in "iu":
+        return _codes_or_numbers(series)
+    if not pd.api.types.is_object_dtype(series.dtype):
+        return series
+    kinds = set(map(type, series.dropna()))
+    if kinds == {Decimal}:
+        return series.astype("float64")
+    if kinds == {bytes}:
+        return _decoded(series)
+    if kinds == {int}:
+        return _codes_or_numbers(series)
+    if not kinds <= {bool, date, str, int, float}:
+        called = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise ValueError(f"column {series.name!r} holds {called}, which is no kind of a feature")
+    return series
+
+
+def _codes_or_numbers(series: pd.Series[Any]) -> pd.Series[Any]:
+    """Whole numbers; as texts where one has more digits than a float keeps."""
+    known = series.dropna()
+    if len(known) and max(known.max(), -known.min()) >= FIRST_CODE:
+        texts = [None if pd.isna(value) else str(value) for value in series]
+        return pd.Series(texts, index=series.index, name=series.name, dtype="str")
+    return series if len(known) == len(series) else series.astype("float64")
 
 
 def _decoded(series: pd.Series[Any]) -> pd.Series[Any]:

@@ -248,9 +248,9 @@ def _left_out(frame: pd.DataFrame, target: str, declared: Declared) -> Iterator[
         elif is_nameless(name) and oddities.counts_rows(frame[name]):
             yield name, "has no name and counts the rows"
         elif is_nameless(name):
+            place = list(frame.columns).index(name) + 1
             raise ValueError(
-                f"{name.replace('Unnamed: ', 'column ')} (counted from 0) has values and no name; "
-                "name it in the first line, or remove it"
+                f"column {place} has values and no name; name it in the first line, or remove it"
             )
 
 
