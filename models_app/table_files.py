@@ -254,13 +254,9 @@ def _plain(series: pd.Series[Any]) -> pd.Series[Any]:
         return _codes_or_numbers(series)
     if not pd.api.types.is_object_dtype(series.dtype):
         return series
-    kinds = set(map(type, series.dropna()))
-    if kinds == {Decimal}:
-        return series.astype("float64")
-    if kinds == {bytes}:
-        return _decoded(series)
-    if kinds == {int}:
-        return _codes_or_numbers(series)
+    kinds = frozenset(map(type, series.dropna()))
+    if plain := _PLAIN_OF.get(kinds):
+        return plain(series)
     if not kinds <= {bool, date, str, int, float}:
         called = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise ValueError(f"column {series.name!r} holds {called}, which is no kind of a feature")
@@ -282,6 +278,13 @@ def _decoded(series: pd.Series[Any]) -> pd.Series[Any]:
     except UnicodeDecodeError:
         raise ValueError(f"column {series.name!r} holds bytes that are no UTF-8 text") from None
     return pd.Series(texts, index=series.index, name=series.name, dtype="str")
+
+
+_PLAIN_OF: dict[frozenset[type], Callable[[pd.Series[Any]], pd.Series[Any]]] = {
+    frozenset((Decimal,)): lambda series: series.astype("float64"),
+    frozenset((bytes,)): _decoded,
+    frozenset((int,)): _codes_or_numbers,
+}
 
 
 def _vet_parquet(file: IO[bytes], size: int) -> None:

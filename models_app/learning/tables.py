@@ -140,14 +140,13 @@ def encode(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 def with_categories(schema: Schema, frame: pd.DataFrame) -> Schema:
     """The schema with the categories that each category feature has in these rows."""
-    return Schema(
-        tuple(
-            replace(one, categories=tuple(sorted({v for v in _values(frame, one) if v})))
-            if one.kind == "category"
-            else one
-            for one in schema.features
-        )
+    features = tuple(
+        replace(one, categories=tuple(sorted({v for v in _values(frame, one) if v})))
+        if one.kind == "category"
+        else one
+        for one in schema.features
     )
+    return replace(schema, features=features)
 
 
 def framed(columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What the cells of a column say of its kind and of how it is written; what is asked of a person."""
+"""What cells say of the kind of their column and of how it is written; and what is asked."""
 
 from __future__ import annotations
 
