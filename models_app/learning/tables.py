@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models_app.learning.conventions import is_iso_date
-from models_app.learning.kinds import KINDS, Kind, category_text, parse_moment
+from models_app.learning.kinds import KINDS, LARGEST, Kind, category_text, parse_moment
 from models_app.learning.schema import Feature, Schema
 from models_app.learning.spelling import unknown_name
 
@@ -235,12 +235,12 @@ def _is_missing(value: Any) -> bool:
 
 
 def _numbers(series: pd.Series[Any]) -> NDArray[np.float64]:
-    """float64 with NaN for what is missing or infinite, which no JSON number can say."""
+    """float64 with NaN for what is missing, and for what no request could send: infinity, 1e31."""
     try:
         numbers = pd.to_numeric(series).to_numpy(dtype=np.float64, na_value=np.nan)
     except (ValueError, TypeError) as error:
         raise ValueError(f"column '{series.name}' is no number: {error}") from error
-    return np.where(np.isfinite(numbers), numbers, np.nan)
+    return np.where(np.abs(numbers) <= LARGEST, numbers, np.nan)
 
 
 def _text(value: Any) -> str:
