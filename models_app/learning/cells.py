@@ -27,6 +27,9 @@ MISSING_WORDS = frozenset(
 # No JSON number says it, so no client could ask for what was learnt from it.
 INFINITY = frozenset(("inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"))
 
+LONGEST_DATE = 64
+NOON, AN_HOUR = 12, 60
+
 _TRUE = frozenset(("true", "t", "yes", "y", "on", "1"))
 _FALSE = frozenset(("false", "f", "no", "n", "off", "0"))
 # A space, however wide, a typographic apostrophe and a real minus sign, as one types them.
@@ -34,6 +37,7 @@ _PLAIN_SIGNS = str.maketrans(
     {"\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2019": "'", "\u2212": "-"}
 )
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_TIME = re.compile(r"[ T](\d{1,2}):(\d{2})(?::(\d{2})(\.\d{1,6})?)?(?: ?([AaPp][Mm]))?$")
 _TIME_DIRECTIVES = ("%H", "%I", "%c", "%X", "%f", "%s", "%T")
 
 
@@ -127,28 +131,36 @@ def date_fault(value: object, reading: Reading) -> Fault | None:
 
 def moment_in(text: str, form: str) -> str | None:
     """A date in a format of strptime, with a time after it or none, as ISO 8601; else None."""
-    timed = any(directive in form for directive in _TIME_DIRECTIVES)
-    time = "" if timed else _time_in(text)
+    if len(text) > LONGEST_DATE:
+        return None
+    if any(directive in form for directive in _TIME_DIRECTIVES):
+        return _told_in(text, form)
+    found = _TIME.search(text)
+    day = _told_in(text[: found.start()] if found else text, form)
+    if day is None or found is None:
+        return day and day[:10]
+    time = _time(*found.groups(default=""))
+    return time and f"{day[:10]}T{time}"
+
+
+def _time(hour: str, minute: str, second: str, fraction: str, half: str) -> str | None:
+    hours = int(hour)
+    if half and not 1 <= hours <= NOON:
+        return None
+    if half:
+        hours = hours % NOON + (NOON if half.casefold() == "pm" else 0)
+    if hours >= 2 * NOON or int(minute) >= AN_HOUR or int(second or 0) >= AN_HOUR:
+        return None
+    return f"{hours:02}:{minute}:{second or '00'}{fraction}"
+
+
+# A table has few days and many times.
+@lru_cache(maxsize=2**16)
+def _told_in(text: str, form: str) -> str | None:
     try:
-        found = datetime.strptime(text, form + time)  # noqa: DTZ007 - without a zone it is UTC
+        return datetime.strptime(text, form).isoformat()  # noqa: DTZ007 - without a zone it is UTC
     except ValueError:
         return None
-    return found.isoformat() if timed or time else found.date().isoformat()
-
-
-def _time_in(text: str) -> str:
-    """The format of the time at the end of a text; "" where there is none."""
-    colons = text.count(":")
-    if not colons:
-        return ""
-    if text[-2:].casefold() in ("am", "pm"):
-        return f"{_between(text)}%I:%M{':%S' * (colons - 1)} %p"
-    seconds = ":%S" * (colons - 1)
-    return f"{_between(text)}%H:%M{seconds}{'.%f' if seconds and '.' in text[-7:] else ''}"
-
-
-def _between(text: str) -> str:
-    return "T" if text[text.index(":") - 3 : text.index(":") - 2] == "T" else " "
 
 
 def boolean(text: str, reading: Reading) -> bool:
