@@ -21,7 +21,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from django.conf import settings
 
 # Read by MLflow when it is imported: five seconds and one more try, instead of 120 and seven.
@@ -41,14 +40,19 @@ import requests
 import skops.io
 from mlflow.entities import LoggedModelOutput, Metric, Param
 from mlflow.exceptions import MlflowException
-from mlflow.models import infer_signature
+from mlflow.models import ModelSignature
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec
+from mlflow.types import Schema as Columns
+from mlflow.types.schema import AnyType
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 from sqlalchemy.exc import SQLAlchemyError
 
 from models_app import artifact_places
+from models_app.learning.schema import Schema
+from models_app.pyfunc_package import package
 from models_app.remote import RemoteModel, RemoteRun, RemoteVersion
 
 LONGEST_PARAM = 6000
@@ -121,25 +125,25 @@ def count_models() -> int:
 
 
 def pack(
-    estimator: Any,
-    *,
-    example: pd.DataFrame,
-    requirements: Sequence[str],
-    files: Mapping[str, bytes],
+    estimator: Any, *, schema: Schema, requirements: Sequence[str], files: Mapping[str, bytes]
 ) -> bytes:
     """The folder that MLflow keeps of an estimator, with `files` in it too, as a zip.
 
     Made without MLflow's server, so that what was trained is safe before anything is sent.
-    example: the first rows, encoded.
+    `mlflow.sklearn` loads the estimator, which takes encoded rows; `mlflow.pyfunc` loads it with
+    code from the folder that takes raw ones. schema: the features of those. files: those of the
+    bundle, which that code reads the features from.
     """
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
         # It warns of its own type hints and of newer pandas, which nobody here can mend.
         warnings.simplefilter("ignore")
-        folder = Path(place) / "model"
+        folder, (loader, code) = Path(place) / "model", package()
         mlflow.sklearn.save_model(
             estimator,
             folder,
-            signature=infer_signature(example, estimator.predict(example)),
+            signature=_signature(schema, is_classifier=hasattr(estimator, "classes_")),
+            metadata={"kinds": {one.name: one.kind for one in schema.features}},
+            code_paths=[str(_written(Path(place) / loader, code))],
             # No input_example: rows may be people's, and MLflow would keep them for ever.
             # Guessing the requirements would take twelve seconds.
             pip_requirements=list(requirements),
@@ -147,10 +151,33 @@ def pack(
             # Only for those who load it through MLflow; we never do (see `runtimes`).
             skops_trusted_types=skops.io.get_untrusted_types(data=skops.io.dumps(estimator)),
         )
-        for name, content in files.items():
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_bytes(content)
+        described = mlflow.models.Model.load(folder)
+        described.flavors[mlflow.pyfunc.FLAVOR_NAME][mlflow.pyfunc.MAIN] = loader
+        described.save(str(folder / "MLmodel"))
+        _written(folder, files)
         return Path(shutil.make_archive(str(folder), "zip", folder)).read_bytes()
+
+
+def _signature(schema: Schema, *, is_classifier: bool) -> ModelSignature:
+    """The declared features, of any type.
+
+    What is sent is checked as in REST by what `pyfunc` loads. MLflow's types would refuse what is
+    fine there (whole numbers in a column of doubles, dates as pandas reads them, a column that
+    misses everything) and make other values of some (a missing boolean becomes false).
+    """
+    answer = DataType.string if is_classifier else DataType.double
+    return ModelSignature(
+        Columns([ColSpec(AnyType(), one.name, required=one.required) for one in schema.features]),
+        Columns([ColSpec(answer)]),
+        ParamSchema([ParamSpec("predict_method", DataType.string, "predict")]),
+    )
+
+
+def _written(folder: Path, files: Mapping[str, bytes]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
 
 
 def log_version(

@@ -29,7 +29,6 @@ from models_app.promotion import CHALLENGER_ALIAS
 
 Progress = Callable[[str, int, int], None]
 
-EXAMPLE_ROWS = 20
 PINNED = ("numpy", "pandas", "scikit-learn", "scipy", "skops")
 
 
@@ -69,7 +68,7 @@ def learn(
         snapshot_digest=snapshot_digest,
         parameters={"seed": seed, **learnt.parameters},
         metrics=_measure(learnt.bundle_digest, model, unseen) | _searched(fitted, model.metric),
-        folder=_pack(fitted.estimator, frame, learnt.bundle_digest, beside or {}),
+        folder=_pack(fitted.estimator, schema, learnt.bundle_digest, beside or {}),
     )
 
 
@@ -101,12 +100,12 @@ def _bundled(
     )
 
 
-def _pack(estimator: Any, frame: pd.DataFrame, digest: str, beside: Mapping[str, bytes]) -> bytes:
+def _pack(estimator: Any, schema: Schema, digest: str, beside: Mapping[str, bytes]) -> bytes:
     """What MLflow gets: its own form of the estimator, the bundle that serves, and files beside."""
     files = {**bundles.files_of(digest), **beside}
     return registry.pack(
         estimator,
-        example=frame.head(EXAMPLE_ROWS),
+        schema=schema,
         requirements=[f"{name}=={installed(name)}" for name in PINNED],
         files={f"{bundles.FOLDER}/{name}": part for name, part in files.items()},
     )
