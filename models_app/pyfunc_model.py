@@ -66,7 +66,7 @@ class RawRowsModel:
             self._schema.check(instances, prefix="rows")
         except InvalidInstances as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
-        columns = self._schema.columns(instances)
+        columns = self._schema.columns(self._schema.normalized(instances))
         # With their dtypes: pandas would make texts another one, which the estimator never saw.
         return pd.DataFrame(
             {name: pd.Series(column, dtype=column.dtype) for name, column in columns.items()}
