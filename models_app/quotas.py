@@ -115,9 +115,11 @@ def spending(consumer: Consumer | None, amounts: Quota) -> Iterator[None]:
 
 def refuse_beyond(consumer: Consumer, amounts: Quota) -> None:
     """Raise QuotaExceeded when so much is not left today; nothing is counted."""
-    with spending(consumer, amounts):
-        pass
-    tracker.give_back(usage.today(), [subject for subject, _ in consumer.limits], amounts)
+    # Counted and given back on the same day, which may end between the two.
+    day, limits = usage.today(), consumer.limits
+    if shortage := tracker.add(limits, amounts):
+        raise _exceeded(shortage, amounts)
+    tracker.give_back(day, [subject for subject, _ in limits], amounts)
 
 
 def seconds_left() -> int:

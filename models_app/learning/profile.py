@@ -94,13 +94,14 @@ def understand(frame: pd.DataFrame, target: str, declared: Declared) -> Understa
     """
     _refuse_unknown(frame, target, declared)
     asked = _Asked(declared)
+    answered = ~columns.missing_cells(frame[target], "category", Reading())
+    asked.settle_decimal(frame[answered])
     answer = asked.convention(target, frame[target], frame)
     task = declared.task or _task_of(frame[target], answer)
-    answer = _target_convention(frame[target], answer, task, asked)
+    answer = _target_convention(frame[target], answer, task)
     usable = frame[~columns.missing_cells(frame[target], answer.kind, answer.reading)]
     if usable.empty:
         raise ValueError(f"column '{target}' has no value in any row")
-    asked.settle_decimal(usable)
     left_out = dict(_left_out(usable, target, declared))
     names = [str(name) for name in usable.columns if name != target and name not in left_out]
     found = {name: asked.convention(name, usable[name], frame) for name in names}
@@ -109,19 +110,8 @@ def understand(frame: pd.DataFrame, target: str, declared: Declared) -> Understa
     ignored = [*left_out, *("" for name in left_out if is_nameless(name))]
     schema = _schema(rows[[*names, target]], target, declared, found, tuple(ignored))
     told = oddities.warnings_of(rows[[*schema.names, target]], schema, target=target, task=task)
-    described = [
-        Column(
-            name=str(name),
-            kind="target" if name == target else found[name].kind if name in found else "",
-            missing=_missing(usable[name], found.get(str(name))),
-            examples=_examples(usable[name]),
-            assumptions=tuple(_assumptions(usable[name], found.get(str(name)))),
-            warnings=tuple(told.get(str(name), ())),
-            left_out=left_out.get(str(name), ""),
-        )
-        for name in usable.columns
-    ]
-    return Understanding(task, answer, schema, tuple(described), rows, len(frame) - len(usable))
+    described = _described(usable, target, {**found, target: answer}, told, left_out)
+    return Understanding(task, answer, schema, described, rows, len(frame) - len(usable))
 
 
 def read_rows(
@@ -217,9 +207,7 @@ def _task_of(series: pd.Series[Any], answer: Convention) -> Task:
     return infer_task(columns.typed(series, "number", answer.reading))
 
 
-def _target_convention(
-    series: pd.Series[Any], answer: Convention, task: Task, asked: _Asked
-) -> Convention:
+def _target_convention(series: pd.Series[Any], answer: Convention, task: Task) -> Convention:
     """A class is the text of the file; a word for what is missing is none among numbers."""
     if task == "regression":
         return replace(answer, kind="number")
@@ -321,6 +309,27 @@ def _assumptions(series: pd.Series[Any], convention: Convention | None) -> Itera
     if words:
         told = ", ".join(repr(cell[:LONGEST_EXAMPLE]) for cell in list(words)[:MOST_EXAMPLES])
         yield f"{told} ({sum(words.values())} cells) read as missing"
+
+
+def _described(
+    frame: pd.DataFrame,
+    target: str,
+    found: Mapping[str, Convention],
+    warnings: Mapping[str, Sequence[str]],
+    left_out: Mapping[str, str],
+) -> tuple[Column, ...]:
+    return tuple(
+        Column(
+            name=str(name),
+            kind="target" if name == target else found[name].kind if name in found else "",
+            missing=_missing(frame[name], found.get(str(name))),
+            examples=_examples(frame[name]),
+            assumptions=tuple(_assumptions(frame[name], found.get(str(name)))),
+            warnings=tuple(warnings.get(str(name), ())),
+            left_out=left_out.get(str(name), ""),
+        )
+        for name in frame.columns
+    )
 
 
 def _missing(series: pd.Series[Any], convention: Convention | None) -> int:
