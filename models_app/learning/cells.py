@@ -114,6 +114,8 @@ def moment(text: str, reading: Reading) -> str:
         found = moment_in(bare, reading.format)
         if found is not None:
             return found
+    # As BigQuery and others write it.
+    bare = f"{bare[:-4]}Z" if bare.endswith(" UTC") else bare
     parse_moment(bare)
     return bare
 

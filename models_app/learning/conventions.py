@@ -35,13 +35,13 @@ _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FORMATS = (
     "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d",
     "%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y",
-    "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y",
+    "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%Y%m%dT%H%M%S",
 )  # fmt: skip
 # Of two formats that read all cells, these differ in what they read.
 _RIVALS = {
     "%d/%m/%Y": "%m/%d/%Y", "%d-%m-%Y": "%m-%d-%Y", "%d/%m/%y": "%m/%d/%y", "%d-%m-%y": "%m-%d-%y",
 }  # fmt: skip
-_LIKE_A_DATE = re.compile(r"(?=.{6,32}$)(?:\d{1,4}|[A-Za-z]{3,9})[-/. ].*\d.*")
+_LIKE_A_DATE = re.compile(r"(?=.{6,32}$)(?:(?:\d{1,4}|[A-Za-z]{3,9})[-/. ].*\d.*|\d{8}T\d{6}$)")
 
 
 class Question(ValueError):
@@ -249,7 +249,9 @@ def _as_date(known: dict[str, int], given: Reading, hints: Hints) -> Convention 
     if given.format:
         return _all_in(known, [given.format], given)
     total = sum(known.values())
-    iso = sum(count for cell, count in known.items() if is_iso_date(cell.strip()))
+    iso = sum(
+        count for cell, count in known.items() if is_iso_date(cell.strip().removesuffix(" UTC"))
+    )
     if iso == total:
         return Convention("datetime", given)
     if iso >= NEARLY_ALL * total:
