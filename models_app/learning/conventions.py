@@ -35,7 +35,8 @@ _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FORMATS = (
     "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d",
     "%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y",
-    "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%Y%m%dT%H%M%S",
+    "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y",
+    "%Y%m%dT%H%M%S",
 )  # fmt: skip
 # Of two formats that read all cells, these differ in what they read.
 _RIVALS = {
