@@ -53,6 +53,7 @@ class RegisteredModelAdmin(MayPromote, StrictAdmin):
     readonly_fields = (
         "name", "task", "target", "metric", "estimator", "data", "public", "is_default",
         "retired_at", "champion", "generation", "newest_versions", "policies", "schema_table",
+        "profile_table",
     )  # fmt: skip
     actions_detail: tuple[str, ...] = ("roll_back",)
 
@@ -68,6 +69,7 @@ class RegisteredModelAdmin(MayPromote, StrictAdmin):
         shown: Fieldsets = [
             ("What serves", {"fields": ("champion", "generation", "newest_versions")}),
             ("Declared", {"fields": (*declared, "retired_at")}),
+            ("What was understood of its data", {"fields": ("profile_table",)}),
             ("What it takes", {"fields": ("schema_table",), "classes": ("collapse",)}),
         ]
         if not self.has_change_permission(request, obj):
@@ -121,7 +123,11 @@ class RegisteredModelAdmin(MayPromote, StrictAdmin):
 
     @display(description="Features")
     def schema_table(self, model: RegisteredModel) -> SafeString:
-        return reports.schema_table(model.features)
+        return reports.schema_table(model.features, model.labels)
+
+    @display(description="Columns")
+    def profile_table(self, model: RegisteredModel) -> SafeString | str:
+        return reports.profile_table(model.profile)
 
     @action(description="Roll back", permissions=["promote"], icon="history")
     def roll_back(self, request: StaffHttpRequest, object_id: str) -> HttpResponse:
@@ -146,7 +152,7 @@ class ModelVersionAdmin(MayPromote, ReadOnlyAdmin):
         ("Measured on rows it never saw", {"fields": ("metrics_table",)}),
         (
             "What it learnt from",
-            {"fields": ("snapshot", "lineage", "sources", "code_revision")},
+            {"fields": ("warnings_table", "snapshot", "lineage", "sources", "code_revision")},
         ),
         ("How it was made", {"fields": ("mlflow_run_id", "parameters_table")}),
         (
@@ -214,7 +220,11 @@ class ModelVersionAdmin(MayPromote, ReadOnlyAdmin):
 
     @display(description="Features")
     def schema_table(self, version: ModelVersion) -> SafeString:
-        return reports.schema_table(version.features)
+        return reports.schema_table(version.features, version.registered_model.labels)
+
+    @display(description="Warnings of its data")
+    def warnings_table(self, version: ModelVersion) -> SafeString | str:
+        return reports.warnings_table(version.warnings)
 
     @display(description="Rows")
     def lineage(self, version: ModelVersion) -> SafeString | str:

@@ -77,7 +77,8 @@ def _shown(feature: Mapping[str, Any], *, short: bool = False) -> str:
         return str(feature["kind"])
     need = "required" if feature["required"] else "optional"
     how = ", ".join(f"{key} {value!r}" for key, value in feature.get("reading", {}).items())
-    return ", ".join(filter(None, (feature["kind"], need, how)))
+    label = f"called {feature['label']!r}" if feature.get("label") else ""
+    return ", ".join(filter(None, (feature["kind"], need, how, label)))
 
 
 def _as_pandas_tells(

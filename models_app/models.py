@@ -17,6 +17,7 @@ from django.db import models
 from django.utils import timezone
 
 from models_app.append_only import AppendOnly
+from models_app.learning.reading import USUAL, Reading
 from models_app.learning.schema import Schema
 
 MODEL_NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
@@ -113,9 +114,31 @@ class RegisteredModel(models.Model):
         return _schema_of(self)
 
     @property
+    def labels(self) -> dict[str, str]:
+        """What people call its features, by their names, where that is another word."""
+        return {one.name: one.label for one in self.schema.features if one.label}
+
+    @property
+    def target_reading(self) -> Reading:
+        """How the file of the base data writes the target."""
+        return Reading.from_json(self.reading["target"]["reading"]) if self.reading else USUAL
+
+    @property
+    def warnings(self) -> dict[str, list[str]]:
+        """What is odd about columns of the base data, by their names."""
+        columns = self.profile.get("columns", ())
+        return {one["name"]: list(one["warnings"]) for one in columns if one["warnings"]}
+
+    @property
     def recipe(self) -> str:
-        """Digest of what training depends on; a version with another one is out of date."""
-        made_of = [self.task, self.target, self.data, self.estimator, self.metric, self.features]
+        """Digest of what training depends on; a version with another one is out of date.
+
+        What people call a feature is no part of it.
+        """
+        features = [
+            {key: value for key, value in one.items() if key != "label"} for one in self.features
+        ]
+        made_of = [self.task, self.target, self.data, self.estimator, self.metric, features]
         if self.reading:
             made_of.append(self.reading)
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
@@ -176,6 +199,12 @@ class ModelVersion(models.Model):
     recipe = models.CharField(max_length=64, help_text="The model's recipe when it was trained.")
     features = models.JSONField(default=list)
     classes = models.JSONField(default=list)
+    warnings = models.JSONField(
+        default=dict,
+        db_default={},
+        blank=True,
+        help_text="What was odd about the columns of the base data when it was trained.",
+    )
     runtime = models.CharField(max_length=16, blank=True)
     bundle_digest = models.CharField(max_length=64, blank=True)
     unservable_because = models.CharField(max_length=500, blank=True)

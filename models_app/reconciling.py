@@ -105,8 +105,9 @@ def _mirror_version(model: RegisteredModel, found: RemoteVersion) -> None:
         logger.exception("%s version %s cannot be described", model, found.number)
         row = {"recipe": "", "unservable_because": f"verification_failed: {error!r}"[:500]}
     if known is None:
+        warnings = model.warnings if row["recipe"] == model.recipe else {}
         ModelVersion.objects.get_or_create(
-            registered_model=model, number=found.number, defaults=row
+            registered_model=model, number=found.number, defaults={**row, "warnings": warnings}
         )
     else:
         # Unless a training here has registered it meanwhile.

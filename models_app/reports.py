@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Model
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from models_app.models import TrainingSnapshot
@@ -17,6 +17,8 @@ from models_app.snapshot_sources import listed
 DASH = "–"
 LARGE = 10_000
 SMALL = 0.01
+# Of a table with thousands of columns; a page with all of them takes seconds.
+COLUMNS_SHOWN = 500
 
 TONES = {
     "PROMOTE": "success", "HOLD": "warning", "REJECT": "danger",
@@ -154,11 +156,70 @@ def comparison(champion: Mapping[str, float], challenger: Mapping[str, float]) -
     return rows
 
 
-def schema_table(features: Iterable[Mapping[str, Any]]) -> SafeString:
+def schema_table(features: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -> SafeString:
+    """What a model takes. labels: what people call a feature, where that is another word."""
+    shown = [one for one in features if not one.get("ignored")]
     rows = [
-        (one["name"], one["kind"], "required" if one["required"] else "optional",
+        (_called(one["name"], labels), one["kind"],
+         "required" if one["required"] else "optional", _as_written(one.get("reading", {})),
          ", ".join(one.get("categories", ())[:12]))
-        for one in features
-        if not one.get("ignored")
+        for one in shown[:COLUMNS_SHOWN]
     ]  # fmt: skip
-    return table(["Feature", "Kind", "", "Categories"], rows)
+    drawn = table(["Feature", "Kind", "", "Read as", "Categories"], rows)
+    return _with_rest(drawn, len(shown) - len(rows))
+
+
+def _called(name: str, labels: Mapping[str, str]) -> str:
+    return f"{labels[name]} ({name})" if name in labels else name
+
+
+def _as_written(reading: Mapping[str, Any]) -> str:
+    told = ((key, ", ".join(map(repr, value)) if isinstance(value, list) else repr(value))
+            for key, value in reading.items())  # fmt: skip
+    return "; ".join(f"{key} {value}" for key, value in told)
+
+
+def profile_table(profile: Mapping[str, Any]) -> SafeString | str:
+    """What was understood of each column of the base data, with every assumption and warning."""
+    if not profile:
+        return (
+            "Not looked at: the data is read as it was before this was kept, until "
+            "`manage.py apply --reread`."
+        )
+    columns = profile["columns"]
+    # What needs a look first, however wide the table is.
+    shown = sorted(columns, key=lambda one: not one["warnings"])[:COLUMNS_SHOWN]
+    rows = [
+        (one["name"] or "(no name)", one["kind"] or label("left out"), one["missing"] or "",
+         ", ".join(one["examples"]), _notes(one))
+        for one in shown
+    ]  # fmt: skip
+    unusable = f"; {profile['unusable']} more have no target" if profile["unusable"] else ""
+    head = format_html('<p class="mb-3">{} rows{}.</p>', profile["rows"], unusable)
+    drawn = table(["Column", "Kind", "Missing", "Examples", "Notes"], rows)
+    return _with_rest(mark_safe(head + drawn), len(columns) - len(rows))  # noqa: S308
+
+
+def _notes(column: Mapping[str, Any]) -> SafeString:
+    lines = [line for line in (column["left_out"], *column["assumptions"]) if line]
+    return format_html(
+        "{}{}",
+        format_html_join("", "<div>{}</div>", ((line,) for line in lines)),
+        format_html_join("", "<div>{} {}</div>", (
+            (label("warning", "warning"), line) for line in column["warnings"]
+        )),
+    )  # fmt: skip
+
+
+def warnings_table(warnings: Mapping[str, Sequence[str]]) -> SafeString | str:
+    """What was odd about the columns that a version learnt from."""
+    rows = [(name, line) for name, lines in warnings.items() for line in lines]
+    if not rows:
+        return "None."
+    return _with_rest(table(["Column", "Warning"], rows[:COLUMNS_SHOWN]), len(rows) - COLUMNS_SHOWN)
+
+
+def _with_rest(drawn: SafeString, left: int) -> SafeString:
+    """The table, and how many rows it leaves out."""
+    rest = format_html('<p class="mt-3">{} more are not shown.</p>', left) if left > 0 else ""
+    return mark_safe(drawn + rest)  # noqa: S308

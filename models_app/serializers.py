@@ -56,11 +56,31 @@ class RollbackRequest(StrictSerializer):
     reason = Text(max_length=1000)
 
 
+class ReadingSerializer(serializers.Serializer[Any]):
+    """How a column of the base data is written, as far as that is not usual.
+
+    Files of rows may be written so as well, and JSON may have dates in `format`; numbers are JSON
+    numbers.
+    """
+
+    decimal = serializers.CharField(required=False)
+    thousands = serializers.CharField(required=False)
+    unit = serializers.CharField(required=False, help_text="A currency or `%` beside numbers.")
+    format = serializers.CharField(required=False, help_text="Of dates, as strptime has it.")
+    missing = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="Words for a missing value."
+    )
+
+
 class FeatureSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     kind = serializers.ChoiceField(["number", "category", "text", "boolean", "datetime"])
     required = serializers.BooleanField()  # type: ignore[assignment]
     categories = serializers.ListField(child=serializers.CharField(), required=False)
+    reading = ReadingSerializer(required=False, help_text="Left out where it is as usual.")
+    label = serializers.CharField(  # type: ignore[assignment]
+        required=False, help_text="What people call it; clients send the name."
+    )
 
 
 class ModelSerializer(serializers.ModelSerializer[RegisteredModel]):
@@ -88,13 +108,24 @@ class ModelSerializer(serializers.ModelSerializer[RegisteredModel]):
     @extend_schema_field(FeatureSerializer(many=True))
     def get_features(self, model: RegisteredModel) -> Any:
         features = model.champion.features if model.champion else model.features
-        return [feature for feature in features if not feature.get("ignored")]
+        return [
+            # The version may have been trained when people called a feature something else.
+            _labelled(one, model.labels)
+            for one in features
+            if not one.get("ignored")
+        ]
 
     def get_metric_at_promotion(self, model: RegisteredModel) -> float | None:
         return model.champion.metrics.get(model.metric) if model.champion else None
 
     def get_live_metric(self, _: RegisteredModel) -> float | None:
         return None
+
+
+def _labelled(feature: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+    told = {key: value for key, value in feature.items() if key != "label"}
+    name = feature["name"]
+    return {**told, "label": labels[name]} if name in labels else told
 
 
 class SourceSerializer(serializers.Serializer[Any]):
@@ -137,14 +168,24 @@ class ContributedSnapshotSerializer(SnapshotSerializer):
 class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     aliases = serializers.SerializerMethodField()
     snapshot = ContributedSnapshotSerializer(allow_null=True)
+    warnings = serializers.SerializerMethodField()
 
     class Meta:
         model = ModelVersion
         fields = (
             "number", "status", "aliases", "metrics", "mlflow_run_id", "snapshot",
             "code_revision", "parameters", "runtime", "bundle_digest", "unservable_because",
-            "missing_in_registry", "gate", "created_at",
+            "missing_in_registry", "warnings", "gate", "created_at",
         )  # fmt: skip
+
+    @extend_schema_field(
+        serializers.DictField(
+            child=serializers.ListField(child=serializers.CharField()),
+            help_text="What was odd about columns of the base data when it was trained.",
+        )
+    )
+    def get_warnings(self, version: ModelVersion) -> Any:
+        return version.warnings
 
     def get_aliases(self, version: ModelVersion) -> list[str]:
         aliases = version.registered_model.aliases.all()

@@ -165,6 +165,7 @@ def mirror(
             "recipe": learnt.recipe,
             "features": learnt.features,
             "classes": learnt.classes,
+            "warnings": model.warnings,
             "parameters": learnt.parameters,
             "metrics": learnt.metrics,
             "runtime": learnt.runtime,

@@ -177,3 +177,77 @@ def test_every_model_of_these_apps_has_its_page() -> None:
         "RegisteredModel", "ModelVersion", "Deployment", "Prediction", "RegistryAlias",
         "TrainingSnapshot", "WebProcess", "Feedback", "RetrainingRun",
     } <= shown  # fmt: skip
+
+
+PROFILE = {
+    "rows": 120,
+    "unusable": 2,
+    "columns": [
+        {"name": "length", "kind": "number", "missing": 3, "examples": ["8,25", "3,5"],
+         "assumptions": ["'8,25' is read as 8.25"], "warnings": [], "left_out": ""},
+        {"name": "width", "kind": "number", "missing": 0, "examples": ["1"], "assumptions": [],
+         "warnings": ["Each of its values goes with one class of 'kind' only."], "left_out": ""},
+        {"name": "", "kind": "", "missing": 0, "examples": ["<b>1</b>"], "assumptions": [],
+         "warnings": [], "left_out": "has no name and counts the rows"},
+        {"name": "kind", "kind": "target", "missing": 0, "examples": ["elm", "oak"],
+         "assumptions": [], "warnings": [], "left_out": ""},
+    ],
+}  # fmt: skip
+
+
+def test_a_model_shows_what_was_understood_of_its_data(viewer: Client) -> None:
+    model = make_model(profile=PROFILE)
+
+    page = viewer.get(page_of(model)).text
+
+    for shown in (
+        "120 rows; 2 more have no target.", "8,25, 3,5", "&#x27;8,25&#x27; is read as 8.25",
+        "Each of its values goes with one class", "(no name)", "has no name and counts the rows",
+        "&lt;b&gt;1&lt;/b&gt;",
+    ):  # fmt: skip
+        assert shown in page
+    # What is warned of comes first.
+    assert page.index("Each of its values") < page.index("8,25, 3,5")
+
+
+def test_a_model_of_before_says_how_its_data_can_be_looked_at(viewer: Client) -> None:
+    assert "manage.py apply --reread" in viewer.get(page_of(make_model())).text
+
+
+def test_a_version_keeps_the_warnings_of_its_data_whatever_is_declared_later(
+    viewer: Client,
+) -> None:
+    model = make_model(profile=PROFILE)
+    version = make_version(model, warnings=model.warnings)
+    plain = make_version(model)
+    model.profile = {}
+    model.save()
+
+    assert "Each of its values goes with one class" in viewer.get(page_of(version)).text
+    assert "Each of its values" not in viewer.get(page_of(plain)).text
+
+
+def test_features_are_shown_with_their_labels_and_ignored_columns_are_not(viewer: Client) -> None:
+    features = [
+        {"name": "length", "kind": "number", "required": True, "label": "Length (cm)",
+         "reading": {"decimal": ",", "missing": ["k.A."]}},
+        {"name": "width", "kind": "number", "required": True},
+        {"name": "customer", "ignored": True},
+    ]  # fmt: skip
+    model = make_model(features=features)
+    version = make_version(model, features=features)
+
+    for page in (viewer.get(page_of(model)).text, viewer.get(page_of(version)).text):
+        assert "Length (cm) (length)" in page
+        assert "decimal &#x27;,&#x27;; missing &#x27;k.A.&#x27;" in page
+        assert "customer" not in page
+
+
+def test_a_table_of_thousands_of_columns_is_shown_in_part(viewer: Client) -> None:
+    features = [{"name": f"gene_{n}", "kind": "number", "required": True} for n in range(1200)]
+    columns = [{**PROFILE["columns"][0], "name": f"gene_{n}"} for n in range(1200)]  # type: ignore[index]
+    model = make_model(features=features, profile={"rows": 9, "unusable": 0, "columns": columns})
+
+    page = viewer.get(page_of(model)).text
+
+    assert page.count("700 more are not shown.") == 2
