@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
@@ -62,6 +63,13 @@ STATUSES: tuple[tuple[type[Refused], int], ...] = (
     (Refused, 400),
 )
 
+_TOO_MANY_FIELDS = Problem(
+    "",
+    "too_many_fields",
+    f"The query or the form has more than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS} fields. Send the"
+    " values as JSON or as a file instead.",
+)
+
 # Where programs call; everywhere else a browser gets a page.
 SEED_ROUTES = (
     "/predict",
@@ -111,8 +119,7 @@ def _as_refusal(error: Exception) -> Exception:
         return InvalidInput([Problem("", "invalid", "A value is beyond what can be stored.")])
     if isinstance(error, TooManyFieldsSent):
         # Django counts them where the query is first looked at, which is in the view.
-        detail = "The query has more than 1,000 fields."
-        return InvalidInput([Problem("", "too_many_fields", detail)])
+        return InvalidInput([_TOO_MANY_FIELDS])
     if isinstance(error, UnreadablePostError):
         return InvalidInput([Problem("", "body_incomplete", "The body ended too early.")])
     return error
@@ -158,6 +165,8 @@ def for_program(request: HttpRequest) -> bool:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig):
         return refuse(request, 413, Problem("", "body_too_large", "The body is too long."))
+    if isinstance(exception, TooManyFieldsSent):
+        return refuse(request, 400, _TOO_MANY_FIELDS)
     return refuse(request, 400, Problem("", "bad_request", "The request makes no sense."))
 
 

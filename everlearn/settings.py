@@ -201,6 +201,8 @@ LANGUAGE_CODE = "en-us"
 
 # The longest body that any route takes (feedback in lists); see `everlearn.bodies`.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 2**20
+# The page of a model has a field a feature; as many as a JSON object may have members.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

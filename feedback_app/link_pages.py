@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 from feedback_app import intake
 from feedback_app.links import BadLink, Link
 from feedback_app.pages import WordForm, thanks_for
-from models_app import pages, reports
+from models_app import pages, reports, typed_values
 from models_app.models import Prediction
 from models_app.refusals import Conflict, Gone, NotFound, Refused, TooOften, Unavailable
 from models_app.strangers import address_of
@@ -63,12 +63,9 @@ def _take(request: HttpRequest, link: Link, prediction: Prediction) -> HttpRespo
     form = WordForm(request.POST)
     if not form.is_valid():
         return _show(request, prediction, word_form=form)
-    word = intake.Word(
-        value=form.said(prediction), prediction=prediction.pk, comment=form.cleaned_data["comment"]
-    )
     speaker = intake.Speaker.by(link)
     try:
-        feedback = intake.record(word, speaker=speaker)
+        feedback = intake.record(form.word(prediction), speaker=speaker)
     except (NotFound, Gone):
         return _over(request, GONE, 410)
     except Conflict:
@@ -95,11 +92,15 @@ def _show(
         "prediction": prediction,
         "answer": pages.Answer.logged(prediction, client=None),
         "asked": [
-            (name, reports.written(value) if isinstance(value, float) else value)
+            (
+                model.labels.get(name, name),
+                reports.written(value) if isinstance(value, float) else value,
+            )
             for name, value in prediction.input.items()
         ],
         # What it could not have answered yet, too: the right answer may be a newer class.
         "classes": sorted({*prediction.version.classes, *champion}),
+        "answer_help": typed_values.help_of_number(model.target_reading),
         "word_form": word_form,
         "thanks": thanks,
     }

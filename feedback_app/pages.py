@@ -12,12 +12,13 @@ from django.views.decorators.http import require_POST
 
 from feedback_app import intake
 from feedback_app.models import Feedback
-from models_app import pages
+from models_app import pages, typed_values
 from models_app.bundles import Bundle
 from models_app.following import Served
 from models_app.forms import InstanceForm
+from models_app.learning.schema import Problem
 from models_app.models import Prediction
-from models_app.refusals import NotFound, Refused, TooOften
+from models_app.refusals import InvalidInput, NotFound, Refused, TooOften
 from models_app.strangers import address_of
 
 LEARNT = "Thank you. The next training learns from it."
@@ -31,8 +32,13 @@ class WordForm(forms.Form):
     value = forms.CharField(required=False, strip=False, max_length=intake.LONGEST_CLASS)
     comment = forms.CharField(required=False, max_length=2000)
 
+    def word(self, prediction: Prediction) -> intake.Word:
+        """What was said about it. Raises InvalidInput."""
+        comment = self.cleaned_data["comment"]
+        return intake.Word(value=self.said(prediction), prediction=prediction.pk, comment=comment)
+
     def said(self, prediction: Prediction) -> str | float:
-        """The right answer; a number where the model answers with numbers."""
+        """The right answer; a number where the model answers with numbers. Raises InvalidInput."""
         if self.cleaned_data["right"]:
             answered: str | float = prediction.value
             return answered
@@ -40,9 +46,9 @@ class WordForm(forms.Form):
         if isinstance(prediction.value, str):
             return value
         try:
-            return float(value)
-        except ValueError:
-            return value
+            return typed_values.number(value, prediction.registered_model.target_reading)
+        except ValueError as error:
+            raise InvalidInput([Problem("value", "invalid_type", str(error))]) from error
 
 
 def thanks_for(feedback: Feedback, speaker: intake.Speaker) -> str:
@@ -57,12 +63,10 @@ def give_feedback(request: HttpRequest, served: Served, bundle: Bundle) -> HttpR
     prediction = _shown(request, served)
     form = WordForm(request.POST)
     if form.is_valid():
-        said, comment = form.said(prediction), form.cleaned_data["comment"]
-        word = intake.Word(value=said, prediction=prediction.pk, comment=comment)
         user = pages.signed_in(request)
         speaker = intake.Speaker(user=user, address=address_of(request.META))
         try:
-            feedback = intake.record(word, speaker=speaker)
+            feedback = intake.record(form.word(prediction), speaker=speaker)
         except TooOften:
             raise
         except NotFound as refusal:
@@ -80,7 +84,7 @@ def _shown(request: HttpRequest, served: Served) -> Prediction:
         shown = signing.loads(request.POST.get("answer", ""), salt=pages.SIGNED_FOR)
     except signing.BadSignature:
         raise Http404("This form did not come from an answer of ours.") from None
-    predictions = Prediction.objects.select_related("version")
+    predictions = Prediction.objects.select_related("version", "registered_model")
     return get_object_or_404(predictions, pk=UUID(shown), registered_model_id=served.model_id)
 
 
@@ -94,11 +98,13 @@ def _show(
     word_form: WordForm | None = None,
 ) -> HttpResponse:
     """The same page again, as it was when it gave the answer."""
+    model = prediction.registered_model
     return pages.show(
         request,
+        model,
         served,
         bundle,
-        InstanceForm.showing(bundle.schema, prediction.input),
+        InstanceForm.showing(bundle.schema, prediction.input, labels=model.labels),
         answer=pages.Answer.logged(prediction, client=pages.signed_in(request)),
         thanks=thanks,
         word_form=word_form,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -16,7 +16,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from models_app import quotas, reports, rounding, serving
+from models_app import quotas, reports, rounding, serving, typed_values
 from models_app.bundles import Bundle
 from models_app.following import Served
 from models_app.forms import InstanceForm
@@ -28,6 +28,9 @@ from models_app.refusals import NotFound, Refused, TooOften
 ModelView = Callable[[HttpRequest, Served, Bundle], HttpResponse]
 Page = Callable[[HttpRequest, str], HttpResponse]
 
+# Beyond so many fields a page says how programs and files ask, and beyond more only that: making
+# a field takes 0.15 ms.
+MANY_FIELDS, MOST_FIELDS = 100, 2000
 SHARES_SHOWN = 10
 REASONS_SHOWN = 8
 # Less than this would be shown as nothing.
@@ -53,13 +56,15 @@ class Reason:
     width: float
 
     @classmethod
-    def all_of(cls, explanation: Mapping[str, float], *, shares: bool) -> tuple[Reason, ...]:
+    def all_of(
+        cls, explanation: Mapping[str, float], *, shares: bool, labels: Mapping[str, str]
+    ) -> tuple[Reason, ...]:
         """The strongest first; those that did nothing are left out."""
         ranked = sorted(explanation.items(), key=lambda pair: -abs(pair[1]))
         most = max((abs(moved) for _, moved in ranked), default=0.0)
         return tuple(
             cls(
-                feature,
+                labels.get(feature, feature),
                 reports.moved(moved, share=shares),
                 50 + min(0.0, 50 * moved / most),
                 abs(50 * moved / most),
@@ -81,17 +86,27 @@ class Answer:
     reasons: tuple[Reason, ...] = ()
 
     @classmethod
-    def of(cls, prediction: Mapping[str, Any], version: int) -> Answer:
-        """From what `serving.predict` gave for one instance."""
+    def of(
+        cls,
+        prediction: Mapping[str, Any],
+        version: int,
+        *,
+        labels: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """From what `serving.predict` gave for one instance. labels: see `InstanceForm`."""
+        called = labels or {}
+        unseen = (warning["attr"] for warning in prediction.get("warnings", ()))
         likely = sorted(prediction.get("probabilities", {}).items(), key=lambda pair: -pair[1])
         return cls(
             prediction=prediction["id"],
             value=prediction["value"],
             version=version,
             shares=tuple(Share(label, 100 * share) for label, share in likely),
-            unseen=tuple(warning["attr"] for warning in prediction.get("warnings", ())),
+            unseen=tuple(called.get(name, name) for name in unseen),
             reasons=Reason.all_of(
-                prediction.get("explanation", {}), shares=isinstance(prediction["value"], str)
+                prediction.get("explanation", {}),
+                shares=isinstance(prediction["value"], str),
+                labels=called,
             ),
         )
 
@@ -162,9 +177,13 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @model_page("models_app.predict_registeredmodel")
 def ask(request: HttpRequest, served: Served, bundle: Bundle) -> HttpResponse:
+    model = RegisteredModel.objects.get(pk=served.model_id)
+    page = partial(show, request, model, served, bundle)
+    if len(bundle.schema.features) > MOST_FIELDS:
+        return page(None, status=400 if request.method == "POST" else 200)
     if request.method != "POST":
-        return show(request, served, bundle, InstanceForm(bundle.schema))
-    form = InstanceForm(bundle.schema, request.POST)
+        return page(InstanceForm(bundle.schema, labels=model.labels))
+    form = InstanceForm(bundle.schema, request.POST, labels=model.labels)
     status = 400
     if form.is_valid():
         try:
@@ -172,7 +191,7 @@ def ask(request: HttpRequest, served: Served, bundle: Bundle) -> HttpResponse:
                 served.name,
                 [form.instance],
                 client=signed_in(request),
-                explain=True,
+                explain=serving.most_explained(bundle) > 0,
                 door="page",
                 consumer=Consumer.of(request.user, request.META),
             )
@@ -184,23 +203,35 @@ def ask(request: HttpRequest, served: Served, bundle: Bundle) -> HttpResponse:
             form.add_error(None, refusal.detail)
             status = 503
         else:
-            answer = Answer.of(answered.predictions[0], answered.version)
-            return show(request, served, bundle, form, answer=answer)
-    return show(request, served, bundle, form, status=status)
+            answer = Answer.of(answered.predictions[0], answered.version, labels=model.labels)
+            return page(form, answer=answer)
+    return page(form, status=status)
 
 
 def show(
     request: HttpRequest,
+    model: RegisteredModel,
     served: Served,
     bundle: Bundle,
-    form: InstanceForm,
+    form: InstanceForm | None,
     *,
     status: int = 200,
     **more: object,
 ) -> HttpResponse:
-    """The model's page; `more` may hold the answer and what became of feedback on it."""
-    model = RegisteredModel.objects.get(pk=served.model_id)
-    context = {"model": model, "served": served, "bundle": bundle, "form": form, **more}
+    """The model's page; `more` may hold the answer and what became of feedback on it.
+
+    form: None for a model that takes more values than a form should have.
+    """
+    takes = len(bundle.schema.features)
+    context = {
+        "model": model,
+        "served": served,
+        "bundle": bundle,
+        "form": form,
+        "takes": takes if takes > MANY_FIELDS else None,
+        "answer_help": typed_values.help_of_number(model.target_reading),
+        **more,
+    }
     return render(request, "models_app/model.html", context, status=status)
 
 

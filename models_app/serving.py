@@ -55,6 +55,8 @@ MAX_INSTANCES = 1000
 TRACED = 10
 # Each feature of each instance to explain is replaced by each of a bundle's background rows.
 MAX_EXPLAINED_ROWS = 20_000
+# What these rows hold, at 8 bytes each, whatever else is answered meanwhile.
+MAX_EXPLAINED_VALUES = 10_000_000
 # Of each number in an explanation for callers without a key; all seven for those with one.
 EXPLANATION_DIGITS = 3
 
@@ -228,6 +230,15 @@ def _answer_checked(
     return Answered(served.name, served.number, served.generation, told)
 
 
+def most_explained(bundle: Bundle) -> int:
+    """How many instances can be explained at a time; 0 where one would be too much."""
+    features = len(bundle.schema.features)
+    rows = features * min(map(len, bundle.background.values()))
+    if rows * features > MAX_EXPLAINED_VALUES:
+        return 0
+    return max(1, MAX_EXPLAINED_ROWS // rows)
+
+
 def _refuse_too_many(instances: Sequence[object]) -> None:
     if not instances:
         raise InvalidInput([Problem("instances", "empty", "At least one instance is expected.")])
@@ -246,8 +257,12 @@ def _explain(
     *,
     digits: int | None,
 ) -> None:
-    features, rows = bundle.schema.features, min(map(len, bundle.background.values()))
-    most = max(1, MAX_EXPLAINED_ROWS // (len(features) * rows))
+    features, most = bundle.schema.features, most_explained(bundle)
+    if most == 0:
+        raise TooMuch(
+            f"{len(features)} features are too many for an explanation; leave 'explain' out.",
+            code="too_many_features",
+        )
     if len(predictions) > most:
         raise TooMuch(
             f"{len(predictions)} instances were sent, {most} of this model can be explained at "

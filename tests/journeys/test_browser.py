@@ -12,6 +12,9 @@ from pytest_django.live_server_helper import LiveServer
 from feedback_app.models import Feedback, RetrainingRun
 from models_app.models import Deployment, Prediction
 from tests.factories import make_champion, make_model, make_user, make_version
+from tests.feedback_app.declared import serve
+from tests.feedback_app.test_pages_of_tables import SAID, orders
+from tests.models_app.test_wide_pages import make_genes
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking",
@@ -160,7 +163,7 @@ def test_no_page_is_wider_than_a_phone(open_page: Open, scheme: str) -> None:
 
     def fits() -> bool:
         page.wait_for_load_state()
-        return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+        return bool(page.evaluate(FITS))
 
     assert fits()
     page.goto("/")
@@ -200,6 +203,44 @@ def test_the_description_of_the_api_is_dark_in_the_dark(
     expect(page.locator("html")).to_have_css("background-color", ground)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_table_with_conventions_of_its_own_is_asked_about_on_a_phone(
+    open_page: Open, scheme: str
+) -> None:
+    model = serve(orders(), SAID)
+    page = open_page("/models/model/", viewport=PHONE, color_scheme=scheme)
+
+    page.get_by_label("Tag").fill("15.06.2024")
+    page.get_by_label("Menge in kg").fill("9,25")
+    page.get_by_label("Postleitzahl").select_option("02116")
+    page.get_by_label("Stammkunde").select_option("ja")
+    page.get_by_role("button", name="Ask").click()
+
+    expect(page.locator("#answer .value")).to_have_text("070")
+    assert page.evaluate(FITS)
+    assert page.evaluate(CONTRAST) == []
+    make_user("vera", groups=("viewer",), is_staff=True)
+    page.goto("/admin/")
+    log_in(page, "vera")
+    page.goto(f"/admin/models_app/registeredmodel/{model.pk}/change/")
+    expect(page.get_by_text("named in ignore")).to_be_visible()
+    assert page.evaluate(FITS)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_form_of_1200_fields_is_filled_in_and_answered(open_page: Open, scheme: str) -> None:
+    make_genes(1200)
+    page = open_page("/models/genes/", viewport=PHONE, color_scheme=scheme)
+
+    assert page.evaluate(FITS)
+    page.evaluate("document.querySelectorAll('main input').forEach(one => one.value ||= '0.25')")
+    page.get_by_role("button", name="Ask").click()
+
+    expect(page.locator("#answer .value")).to_be_in_viewport()
+    assert page.evaluate(FITS)
+
+
+FITS = "document.documentElement.scrollWidth <= innerWidth"
 CONTRAST = """
 () => {
   const parts = colour => colour.match(/[0-9.]+/g).map(Number);
