@@ -48,17 +48,17 @@ def help_of_number(reading: Reading) -> str:
 
 
 def moment(text: str, reading: Reading) -> str:
-    """A date or time as its column writes it, or as ISO 8601 has it.
+    """A date or time that is typed as its column writes it or as ISO 8601 has it: as the latter.
 
     Raises ValueError with a sentence that says what to type instead.
     """
-    bare = text.strip()
     try:
-        parse_moment(cells.moment(bare, reading))
+        found = cells.moment(text, reading)
+        parse_moment(found)
     except ValueError:
-        shown = bare[:LONGEST_SHOWN]
+        shown = text.strip()[:LONGEST_SHOWN]
         raise ValueError(f"Enter a date as {_dates(reading)}, not '{shown}'.") from None
-    return bare
+    return found
 
 
 def help_of_date(reading: Reading) -> str:

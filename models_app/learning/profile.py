@@ -192,10 +192,17 @@ def _refuse_unknown(frame: pd.DataFrame, target: str, declared: Declared) -> Non
     if target not in names:
         told = unknown_name("column", target, names)
         raise ValueError(f"target: {told[:1].lower()}{told[1:]}")
-    for what, given in (("feature", declared.features), ("column", declared.ignore)):
+    others = [one for one in names if one != target]
+    for key, what, given in (
+        ("features", "feature", declared.features),
+        ("ignore", "column", declared.ignore),
+    ):
+        if target in given:
+            raise ValueError(f"{key}: '{target}' is the target; take it away")
         for name in given:
-            if name not in names or name == target:
-                raise ValueError(unknown_name(what, name, [one for one in names if one != target]))
+            if name not in names:
+                told = unknown_name(what, name, others)
+                raise ValueError(f"{key}: {told[:1].lower()}{told[1:]}")
     both = next((name for name in declared.features if name in declared.ignore), None)
     if both is not None:
         raise ValueError(f"feature '{both}' is declared and also named in ignore; take one away")
@@ -267,8 +274,18 @@ def _misfit(frame: pd.DataFrame, name: str, convention: Convention) -> str:
     place, cell, odd = found or ("?", "", 0)
     return (
         f"column '{name}', {_unit(frame)} {place}: {cell[:80]!r} is no {convention.kind} ({odd} of "
-        f"{len(frame)} cells are none)"
+        f"{len(frame)} cells are none). {_WAYS_OUT[convention.kind].format(cell=cell[:40])}"
     )
+
+
+_OR_MISSING = 'Declare missing = ["{cell}"] if it stands for a missing value, or another kind.'
+_WAYS_OUT: dict[Kind, str] = {
+    "number": _OR_MISSING,
+    "datetime": f"{_OR_MISSING} Dates in a format of their own need format.",
+    "boolean": 'Write true or false, yes or no, 1 or 0, or declare kind = "category".',
+    "category": _OR_MISSING,
+    "text": _OR_MISSING,
+}
 
 
 def _schema(
@@ -308,7 +325,8 @@ def _assumptions(series: pd.Series[Any], convention: Convention | None) -> Itera
     }
     if words:
         told = ", ".join(repr(cell[:LONGEST_EXAMPLE]) for cell in list(words)[:MOST_EXAMPLES])
-        yield f"{told} ({sum(words.values())} cells) read as missing"
+        times = sum(words.values())
+        yield f"{told} ({times} cell{'s' * (times > 1)}) read as missing"
 
 
 def _described(
@@ -339,7 +357,8 @@ def _missing(series: pd.Series[Any], convention: Convention | None) -> int:
 
 
 def _examples(series: pd.Series[Any]) -> tuple[str, ...]:
-    some = series.dropna().head(1000).drop_duplicates().head(MOST_EXAMPLES)
+    some = series.dropna().head(1000).drop_duplicates()
+    some = some[some.astype(str).str.strip() != ""].head(MOST_EXAMPLES)
     return tuple(" ".join(str(value).split())[:LONGEST_EXAMPLE] for value in some)
 
 
