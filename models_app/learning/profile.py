@@ -93,7 +93,7 @@ def understand(frame: pd.DataFrame, target: str, declared: Declared) -> Understa
     the declared kind.
     """
     _refuse_unknown(frame, target, declared)
-    asked = _Asked(declared)
+    asked = _Asked(declared, target)
     answered = ~columns.missing_cells(frame[target], "category", Reading())
     asked.settle_decimal(frame[answered])
     answer = asked.convention(target, frame[target], frame)
@@ -143,8 +143,8 @@ def read_rows(
 class _Asked:
     """Finds the conventions of columns, and keeps the questions until all were looked at."""
 
-    def __init__(self, declared: Declared) -> None:
-        self.declared = declared
+    def __init__(self, declared: Declared, target: str) -> None:
+        self.declared, self.target = declared, target
         self.likely_decimal = ""
         self.open: list[str] = []
 
@@ -167,7 +167,10 @@ class _Asked:
                 return reading_of(counts, kind, reading, hints)
             return convention_of(counts, reading, hints) or _words(series, reading)
         except Question as question:
-            self.open.append(_told(name, series, question, frame))
+            if name != self.target:
+                self.open.append(_told(name, series, question, question.ways, frame))
+            elif self.declared.task != "classification":  # where each text is a class as it is
+                self.open.append(_told(name, series, question, _ways_of_target(question), frame))
             return _words(series, reading)
 
     def refuse_open(self) -> None:
@@ -362,11 +365,22 @@ def _examples(series: pd.Series[Any]) -> tuple[str, ...]:
     return tuple(" ".join(str(value).split())[:LONGEST_EXAMPLE] for value in some)
 
 
-def _told(name: str, series: pd.Series[Any], question: Question, frame: pd.DataFrame) -> str:
-    place = series.index[series == question.cell][0]
-    ways = "; ".join(question.ways)
-    at = f"{_unit(frame)} {place}"
-    return f"column '{name}', {at}: {question.finding}. Declare or do one of these: {ways}."
+def _told(
+    name: str,
+    series: pd.Series[Any],
+    question: Question,
+    ways: Sequence[str],
+    frame: pd.DataFrame,
+) -> str:
+    at = f"{_unit(frame)} {series.index[series == question.cell][0]}"
+    told = "; ".join(ways)
+    return f"column '{name}', {at}: {question.finding}. Declare or do one of these: {told}."
+
+
+def _ways_of_target(question: Question) -> list[str]:
+    """The target is no feature: how it is read is said of the whole file, or it names classes."""
+    kept = [way for way in question.ways if not way.startswith(("kind", "format"))]
+    return ['task = "classification", if they name classes', *kept]
 
 
 def _unit(frame: pd.DataFrame) -> str:

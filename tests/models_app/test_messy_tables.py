@@ -329,28 +329,3 @@ def test_the_way_in_which_data_is_read_is_kept_as_json(tmp_path: Path) -> None:
         "target": {"kind": "category", "reading": {"missing": ["NA"]}},
     }
     assert set(rows()["y"]) == {"0", "1"}
-
-
-@pytest.mark.parametrize(
-    ("more", "told"),
-    [
-        ('[models.m.features.x]\nkind = "boolean"\n',
-         "column 'x', line 3: 'ja' is no boolean .1 of 2 cells are none.. Write true or false"),
-        ('[models.m.features.x]\nkind = "number"\n',
-         "column 'x', line 2: 'no' is no number .2 of 2 cells are none.. Declare missing = ..no.."),
-        ('ignore = ["xx"]\n', "ignore: there is no column 'xx'; did you mean 'x'"),
-        ('ignore = ["y"]\n', "ignore: 'y' is the target; take it away"),
-        ('[models.m.features.y]\nkind = "number"\n', "features: 'y' is the target; take it away"),
-    ],
-)  # fmt: skip
-def test_what_a_declaration_says_in_vain_is_refused_with_what_to_do(
-    tmp_path: Path, more: str, told: str
-) -> None:
-    with pytest.raises(PlanRefused, match=told):
-        declare(tmp_path, csv("x,y", "no,1", "ja,2"), more=more)
-
-
-def test_examples_are_cells_that_say_something(tmp_path: Path) -> None:
-    declare(tmp_path, csv("x,y", ",1", "  ,2", "a,1", "b,2"))
-
-    assert column("x")["examples"] == ["a", "b"]
