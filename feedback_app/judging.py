@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from models_app.learning.answers import Answers
 from models_app.learning.golden_checks import Anchor
 from models_app.learning.probes import ProbeAnswers, probes_of
 from models_app.learning.rows import digest_instance, digest_rows
+from models_app.learning.schema import Schema
 from models_app.learning.slices import segments_of
 from models_app.learning.tables import Task
 from models_app.models import ModelVersion, RegisteredModel
@@ -33,15 +34,15 @@ def judge(
     """The gate's report on `version` against `champion`, as `ModelVersion.gate` keeps it.
 
     automatic: the version is promoted on PROMOTE, and nobody looks at the report before. A
-    champion that asks for features which the declaration has no more cannot answer the same
-    rows, and a version of which nobody knows what it learnt from may have seen them before; both
-    are for a person to decide, so the verdict is HOLD. Raises BundleRefused when
+    champion that asks for features which the declaration has no more, or of another kind, cannot
+    answer the same rows, and a version of which nobody knows what it learnt from may have seen
+    them before; both are for a person to decide, so the verdict is HOLD. Raises BundleRefused when
     either cannot be loaded, ValueError when the metric cannot be computed from their answers.
     """
     model = version.registered_model
     exam = Exam.of(frozen, model)
     challenger = bundles.load(version.bundle_digest)
-    rival = _comparable(champion, model.schema.names)
+    rival = _comparable(champion, model.schema)
     first = None if rival is None else anchor_of(model, besides=(version, champion))
     policy = _policy(model.promotion, automatic)
     verdict = exam.verdict(challenger, champion=rival, first=first, policy=policy, seed=seed)
@@ -123,7 +124,7 @@ class Exam:
         )
 
     def _anchor(self, first: ModelVersion) -> Anchor | None:
-        bundle = _comparable(first, self.model.schema.names)
+        bundle = _comparable(first, self.model.schema)
         if bundle is None:
             return None
         trained = trained_digests(first)
@@ -157,14 +158,21 @@ def _held(failed: str, verdict: gate.Verdict) -> gate.Verdict:
     return gate.Verdict("HOLD", (check, *verdict.checks))
 
 
-def _comparable(champion: ModelVersion | None, names: Sequence[str]) -> Bundle | None:
-    """The champion's bundle, if it can answer rows that have just these features."""
-    bundle = bundles.load(champion.bundle_digest) if champion else None
-    return bundle if bundle and set(bundle.schema.names) <= set(names) else None
+def _comparable(champion: ModelVersion | None, schema: Schema) -> Bundle | None:
+    """The champion's bundle, if it can answer rows that have just these features.
+
+    A feature that has become one of another kind is another feature.
+    """
+    if champion is None:
+        return None
+    bundle = bundles.load(champion.bundle_digest)
+    asked = {(one.name, one.kind) for one in bundle.schema.features}
+    return bundle if asked <= {(one.name, one.kind) for one in schema.features} else None
 
 
 def _answers(bundle: Bundle, instances: list[dict[str, Any]]) -> Answers:
-    return bundle.answer(bundle.schema.columns(instances))
+    # Two versions may have learnt from other spellings of a category.
+    return bundle.answer(bundle.schema.columns(bundle.schema.normalized(instances)))
 
 
 def _policy(promotion: dict[str, Any], automatic: bool) -> gate.Policy:

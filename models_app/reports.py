@@ -36,6 +36,8 @@ CHECKS = {
     "anchor": "Not worse on golden rows than the first version that served",
     "slices": "No class is recognised much worse than before",
     "segments": "No segment of the golden rows is answered much worse than before",
+    "comparable": "The champion takes the features that are declared now, of the same kinds",
+    "learnt_from": "It is known which rows it learnt from",
     "probes": "Golden rows altered as feedback is are answered as before",
 }
 
