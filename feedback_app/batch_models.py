@@ -40,6 +40,15 @@ class BatchJob(models.Model):
     )
     format = models.CharField(max_length=8, choices=Format)
     input = models.CharField(max_length=255, help_text="Where the rows are stored.")
+    separator = models.CharField(
+        max_length=1, default=",", db_default=",", help_text="Of the cells of a CSV file."
+    )
+    columns = models.JSONField(
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="The names of a CSV file's columns, which are copied into its result.",
+    )
     status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED)
     done = models.PositiveIntegerField(default=0)
     total = models.PositiveIntegerField(default=0, help_text="0 until they were counted.")

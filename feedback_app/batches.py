@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import IO, Any
 from uuid import UUID
 
@@ -27,11 +27,14 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from feedback_app import batch_files, queueing
+from feedback_app.batch_bodies import PIECE, UTF_8, checked_pieces
 from feedback_app.batch_files import Row
+from feedback_app.batch_results import Results
 from feedback_app.models import BatchJob, BatchPart
 from models_app import previewing, quotas, serving, storing
 from models_app.following import Served
 from models_app.learning.schema import Problem, Schema
+from models_app.models import RegisteredModel
 from models_app.quota import Quota
 from models_app.quotas import Consumer
 from models_app.refusals import Conflict, ModelFailed, NotReady, Refused, Unavailable
@@ -43,7 +46,7 @@ LEASE = timedelta(seconds=20)
 # Reading a long file to where it was left takes a while too.
 RENEW_EVERY = 5000  # rows
 TURN = 30.0
-CHUNK = 500
+CHUNK, LARGEST_CHUNK = 500, 4 * 2**20  # rows, and characters of all of them
 MAX_ATTEMPTS = 5
 LONGEST_ERROR = 1000
 
@@ -60,11 +63,11 @@ class Body(File[bytes]):
     received: how many bytes came so far. Raises QuotaExceeded for more than its sender may store.
     """
 
-    def __init__(self, stream: IO[bytes], head: bytes, consumer: Consumer) -> None:
+    def __init__(self, pieces: Iterator[bytes], consumer: Consumer) -> None:
         super().__init__(None, name="rows")
         self.received = 0
         self._consumer = consumer
-        self._pieces = batch_files.checked_pieces(stream, head)
+        self._pieces = pieces
 
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
         for piece in self._pieces:
@@ -85,9 +88,6 @@ def submit(served: Served, stream: IO[bytes], *, form: BatchJob.Format, actor: U
         raise NotReady(f"Nothing serves '{served.name}' yet: no version was promoted.")
     consumer = Consumer.account_of(actor)
     quotas.refuse_beyond(consumer, Quota(rows=1))
-    head = stream.read(batch_files.PIECE)
-    if form == BatchJob.Format.CSV and head.strip():
-        batch_files.refuse_header(head, served.bundle.schema)
     job = BatchJob(
         registered_model_id=served.model_id,
         version_id=served.version_id,
@@ -95,7 +95,7 @@ def submit(served: Served, stream: IO[bytes], *, form: BatchJob.Format, actor: U
         requested_by=actor,
         format=form,
     )
-    body = Body(stream, head, consumer)
+    body = Body(_checked(job, stream, served.bundle.schema), consumer)
     job.input = default_storage.save(f"batches/{job.pk}/rows.{form}", body)
     try:
         with quotas.spending(consumer, Quota(stored_bytes=body.received)):
@@ -104,6 +104,30 @@ def submit(served: Served, stream: IO[bytes], *, form: BatchJob.Format, actor: U
         default_storage.delete(job.input)
         raise
     return job
+
+
+def _checked(job: BatchJob, stream: IO[bytes], schema: Schema) -> Iterator[bytes]:
+    """The pieces of a body as they are stored; of a CSV file the job learns the header at once."""
+    head = stream.read(PIECE)
+    if job.format != BatchJob.Format.CSV:
+        return checked_pieces(stream, head)
+    reading = _reading_of(job.registered_model_id)
+    pieces = checked_pieces(stream, head, encoding=reading.get("encoding", UTF_8))
+    first = next(pieces)
+    if first.strip():
+        header = batch_files.header_of(
+            first, schema, separator=reading.get("separator", ","), cut=len(head) == PIECE
+        )
+        job.columns, job.separator = list(header.names), header.separator
+    return chain([first], pieces)
+
+
+def _reading_of(model_id: int) -> dict[str, Any]:
+    """How the file that a model learns from is written; nothing of one that pandas reads."""
+    reading: dict[str, Any] = RegisteredModel.objects.values_list("reading", flat=True).get(
+        pk=model_id
+    )
+    return reading
 
 
 def _queue(job: BatchJob) -> None:
@@ -197,7 +221,7 @@ def purge() -> None:
         for name in (job.input, *job.parts.values_list("file", flat=True)):
             default_storage.delete(name)
         job.parts.all().delete()
-        BatchJob.objects.filter(pk=job.pk).update(input="")
+        BatchJob.objects.filter(pk=job.pk).update(input="", columns=[])
 
 
 def result_of(job: BatchJob) -> Iterator[bytes]:
@@ -210,10 +234,14 @@ def result_of(job: BatchJob) -> Iterator[bytes]:
 
 
 def _pieces(job: BatchJob) -> Iterator[bytes]:
-    yield batch_files.head_of(job.format, job.version.classes)
+    yield _results(job).head
     for name in job.parts.values_list("file", flat=True).iterator():
         with default_storage.open(name) as file:
             yield file.read()
+
+
+def _results(job: BatchJob) -> Results:
+    return Results(job.format, job.version.classes, job.columns, job.separator)
 
 
 def _refuse_ended(job: BatchJob) -> None:
@@ -238,7 +266,7 @@ def _advance(job: BatchJob) -> None:
     quotas.refuse_beyond(consumer, Quota(rows=job.total - job.done))
     with default_storage.open(job.input) as file:
         waiting = islice(_renewing(job, file, schema), job.done, None)
-        while chunk := list(islice(waiting, CHUNK)):
+        for chunk in _chunks(waiting):
             _predict(job, served, chunk)
             # No thread of this process does so.
             tracker.sync()
@@ -252,10 +280,25 @@ def _advance(job: BatchJob) -> None:
 
 def _renewing(job: BatchJob, file: IO[bytes], schema: Schema) -> Iterator[Row]:
     """The rows of the job's file; the lease is kept while they are read."""
-    for number, row in enumerate(batch_files.rows(file, job.format, schema), 1):
+    rows = batch_files.rows(file, job.format, schema, separator=job.separator)
+    for number, row in enumerate(rows, 1):
         if number % RENEW_EVERY == 0:
             _write(job, leased_until=timezone.now() + _lease())
         yield row
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """The rows, some at a time: fewer of long ones, as they are in memory several times."""
+    chunk: list[Row] = []
+    size = 0
+    for row in rows:
+        chunk.append(row)
+        size += row.size
+        if len(chunk) == CHUNK or size > LARGEST_CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _predict(job: BatchJob, served: Served, rows: Sequence[Row]) -> None:
@@ -279,7 +322,7 @@ def _predict(job: BatchJob, served: Served, rows: Sequence[Row]) -> None:
 
 def _keep(job: BatchJob, rows: Sequence[Row], predictions: Sequence[dict[str, Any]]) -> None:
     """Store the answers to some rows, within the transaction that logs them."""
-    content = batch_files.part_of(job.format, job.version.classes, rows, predictions)
+    content = _results(job).part(rows, predictions)
     # Named by the token too: whoever lost the lease overwrites nothing.
     name = f"batches/{job.pk}/{job.done:010}-{job.token}.{job.format}"
     stored = default_storage.save(name, ContentFile(content))

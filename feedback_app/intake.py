@@ -183,7 +183,7 @@ def _draft(word: Word, known: Known, speaker: Speaker, most_problems: int) -> Fe
         prediction, model, features = None, _model(word.model, known, speaker), word.features
         if problems := list(model.schema.problems(features, "features", left=most_problems)):
             raise InvalidInput(problems)
-        (features,) = _schema_of(model).normalized([features or {}])
+        (features,) = schema_of(model).normalized([features or {}])
     return Feedback(
         registered_model=model,
         prediction=prediction,
@@ -196,7 +196,7 @@ def _draft(word: Word, known: Known, speaker: Speaker, most_problems: int) -> Fe
     )
 
 
-def _schema_of(model: RegisteredModel) -> Schema:
+def schema_of(model: RegisteredModel) -> Schema:
     """The schema that knows how the data spells categories: the champion's, where it fits."""
     served = model.champion.schema if model.champion else model.schema
     return served if served.names == model.schema.names else model.schema

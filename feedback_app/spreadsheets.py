@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# Numbers as anybody writes them, and the strokes that stand for none: no letters, no operators.
+NUMBER = re.compile(r"[+-]?[\d.,' \u00a0\u202f]+([eE][+-]?\d+)? ?%?|-{1,3}", re.ASCII)
 # What a spreadsheet takes for the beginning of a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

@@ -14,8 +14,6 @@ from contextlib import suppress
 from itertools import islice
 from typing import IO
 
-import pandas as pd
-
 OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 PIECE = 2**20
 SHOWN = 80
@@ -86,20 +84,19 @@ def refuse_header(beginning: bytes, text: str, separator: str) -> None:
             )
 
 
-def lines_of(file: IO[bytes], separator: str, encoding: str, rows: int) -> pd.Index[int]:
-    """The line on which each of `rows` rows begins, as an index that is named "line"."""
+def lines_of(file: IO[bytes], separator: str, encoding: str, rows: int) -> range | list[int] | None:
+    """The line on which each of `rows` rows begins; None where the file has another number."""
     file.seek(0)
     ends = sum(piece.count(b"\n") for piece in iter(lambda: file.read(PIECE), b""))
     if ends - rows in (0, 1):  # a header and a line each, with an end or none after the last
-        return pd.RangeIndex(2, rows + 2, name="line")
+        return range(2, rows + 2)
     file.seek(0)
     lines = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
     try:
         found = [begins for begins, row in _numbered(csv.reader(lines, delimiter=separator)) if row]
     finally:
         lines.detach()  # the caller's file stays open
-    # pandas and csv agree on what a row is; where they do not, any number is better than none.
-    return pd.Index(found[1:], name="line") if len(found) == rows + 1 else pd.RangeIndex(rows)
+    return found[1:] if len(found) == rows + 1 else None
 
 
 def undecodable(file: IO[bytes], encoding: str) -> str:

@@ -168,7 +168,9 @@ def _read_texts(file: IO[bytes], form: FileForm) -> pd.DataFrame:
                 parts.append(part)
     frame: pd.DataFrame = pd.concat(parts)
     frame.columns = [str(name).strip() for name in frame.columns]
-    frame.index = csv_faults.lines_of(file, form.separator, encoding, rows)
+    lines = csv_faults.lines_of(file, form.separator, encoding, rows)
+    # pandas and csv agree on what a row is; where they do not, any number is better than none.
+    frame.index = pd.RangeIndex(rows) if lines is None else pd.Index(lines, name="line")
     return frame
 
 

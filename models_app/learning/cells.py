@@ -66,15 +66,22 @@ def _read(value_of: Callable[[str, Reading], Any], kind: Kind, reading: Reading,
 
 def number(text: str, reading: Reading) -> float:
     """A number as its column writes it. Raises ValueError."""
+    if reading.decimal == "." and _PLAIN_NUMBER.fullmatch(text):
+        value = float(text)  # as most are written; it takes a third of the time
+    else:
+        value = _number_in_style(text, reading)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text[:80]!r} is beyond all numbers")
+    return value
+
+
+def _number_in_style(text: str, reading: Reading) -> float:
     bare = bare_number(text, reading.unit)
     if not number_pattern(reading.decimal, reading.thousands).fullmatch(bare):
         raise ValueError(f"{text[:80]!r} is no number")
     if reading.thousands:
         bare = bare.replace(reading.thousands, "")
-    value = float(bare.replace(reading.decimal, "."))
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{text[:80]!r} is beyond all numbers")
-    return value
+    return float(bare.replace(reading.decimal, "."))
 
 
 def bare_number(text: str, unit: str = "") -> str:

@@ -218,7 +218,7 @@ def test_a_header_of_a_million_columns_is_refused_at_once() -> None:
 
     def check() -> None:
         with pytest.raises(InvalidInput):
-            batch_files.refuse_header(make(MIB), WIDE)
+            batch_files.header_of(make(MIB), WIDE)
 
     seconds, _, _ = cost_of(check)
 

@@ -40,9 +40,12 @@ def test_a_file_is_predicted_in_the_background(client: APIClient) -> None:
     assert done["progress"] == {"done": 3, "total": 3}
     answers = lines(result(client, job))
     assert [answer["value"] for answer in answers] == ["elm", "elm", "elm"]
-    assert list(answers[0]) == ["id", "value", "probability_elm", "probability_oak", "error"]
+    assert list(answers[0]) == [
+        "length", "width", "prediction_id", "value", "probability_elm", "probability_oak",
+        "error", "warnings",
+    ]  # fmt: skip
     for answer in answers:
-        logged: Any = Prediction.objects.get(pk=answer["id"])
+        logged: Any = Prediction.objects.get(pk=answer["prediction_id"])
         assert (logged.value, logged.client, logged.generation) == ("elm", job.requested_by, 1)
         assert logged.probabilities["elm"] == float(answer["probability_elm"])
 
@@ -93,7 +96,9 @@ def test_a_file_of_bad_rows_only_is_done_too(client: APIClient) -> None:
         ("", "application/json", 415, "unsupported_media_type"),
         ("", "text/csv", 400, "empty"),
         (b"length,width\n\xff,1\n", "text/csv", 400, "invalid_utf8"),
-        ("length,widht\n1,1\n", "text/csv", 400, "unknown_feature"),
+        ("length,widht\n1,1\n", "text/csv", 400, "required"),
+        ("length,width,a,a\n1,1\n", "text/csv", 400, "duplicate_name"),
+        (" \n" * 9, "text/csv", 400, "empty"),
     ],
 )
 def test_what_cannot_be_a_file_of_rows_is_refused(

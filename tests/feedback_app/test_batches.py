@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -71,9 +73,54 @@ def test_a_killed_worker_neither_loses_nor_repeats_a_row(
 
     work(job)
 
-    ids = [answer["id"] for answer in lines(result(client, job))]
+    ids = [answer["prediction_id"] for answer in lines(result(client, job))]
     assert len(ids) == len(set(ids)) == 35
     assert {str(pk) for pk in Prediction.objects.values_list("pk", flat=True)} == set(ids)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_that_goes_on_reads_the_rows_as_it_did_before(
+    client: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "CHUNK", 4)
+    rows = [f"{n};;{n % 10}.5;1;" for n in range(15)]
+    rows[3] += "\n\n \n"
+    rows[6] = '6;"two\r\nlines;";6.5'
+    job = submitted(client, "\n".join(["row;;length;width", *rows]))
+    with monkeypatch.context() as patch:
+        killed_at(patch, 6)
+        with pytest.raises(Killed):
+            work(job)
+    # What the model's data is read like by then is another matter.
+    RegisteredModel.objects.update(reading={"separator": ",", "encoding": "cp1252"})
+    BatchJob.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
+
+    work(job)
+
+    answers = list(csv.DictReader(io.StringIO(result(client, job), newline=""), delimiter=";"))
+    assert [answer["row"] for answer in answers] == [str(n) for n in range(15)]
+    assert [bool(answer["error"]) for answer in answers] == [n == 6 for n in range(15)]
+    assert Prediction.objects.count() == 14
+
+
+def test_long_rows_are_answered_fewer_at_a_time(
+    client: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "LARGEST_CHUNK", 1000)
+    job = submitted(client, "length,width,note\n" + f"1,1,{'x' * 400}\n" * 9 + "1,1,\n" * 9)
+
+    work(job)
+
+    assert list(BatchPart.objects.values_list("first", flat=True)) == [0, 3, 6, 9]
+    assert [len(answer["note"]) for answer in lines(result(client, job))] == [400] * 9 + [0] * 9
+
+
+def test_a_file_without_a_row_has_a_result_with_its_header(client: APIClient) -> None:
+    job = submitted(client, "length,width,note\n")
+
+    work(job)
+
+    assert result(client, job).startswith("length,width,note,prediction_id,value,")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -17,15 +17,18 @@ from django.utils import timezone
 from feedback_app import golden, intake, pinned_rows, snapshots
 from feedback_app.intake import Speaker, Word
 from feedback_app.models import Feedback
+from models_app import datasets
 from models_app.learning.rows import digest_instance
 from models_app.learning.tables import instances_of
 from models_app.models import RegisteredModel, TrainingSnapshot
 from models_app.refusals import Conflict, InvalidInput, TooMuch, Unavailable
 from tests.factories import LONG, SCHEMA, SHORT, leaves, make_champion, make_model, make_user
+from tests.feedback_app.learnt import learnt
 from tests.staff import page_of
 
 pytestmark = pytest.mark.django_db
 
+TOWNS = ("Köln", "Bonn")
 NEW = {"length": 42.0, "width": 1.0}
 RIGHT = b"length,width,kind\r\n42,1,oak\r\n1,1,elm\r\n"
 
@@ -192,10 +195,11 @@ def test_a_file_is_read_with_the_types_of_the_schema(model: RegisteredModel) -> 
         (b"length,width,kind\n", {"rows": "empty"}),
         (b"length,width,kind\n\xff,1,oak\n", {"": "invalid_utf8"}),
         (b"length,width\n9,1\n", {"kind": "required"}),
-        (b"length,girth,kind\n9,1,oak\n", {"girth": "unknown_feature", "width": "required"}),
+        (b"length,girth,kind\n9,1,oak\n", {"width": "required"}),
         (b"length,width,kind\n9,1,oak\nlong,,\n",
          {"rows.2.length": "invalid_type", "rows.2.width": "required", "rows.2.kind": "required"}),
-        (b"length,width,kind\n9,1\n", {"rows.1": "invalid_row"}),
+        (b"length,width,kind\n9,1\n", {"rows.1.kind": "required"}),
+        (b"length,width,kind\n9,1,oak,1\n", {"rows.1": "invalid_row"}),
         (b"length,width,kind\n9,1,oka\n", {"rows.1.kind": "unknown_class"}),
         (b"length,width,kind\n9,1,oak\n9.0,1,elm\n", {"rows.2.kind": "contradiction"}),
     ],
@@ -207,6 +211,56 @@ def test_what_is_wrong_is_named_by_row_and_column(content: bytes, problems: dict
         pinned_rows.read(io.BytesIO(content), model)
 
     assert {one.attr: one.code for one in refused.value.problems} == problems
+
+
+def test_a_file_that_trained_is_pinned_as_it_is(tmp_path: Path) -> None:
+    lines = [
+        f"{n % 7},5;{TOWNS[n % 2]};0{n % 2 + 1}/{n % 28 + 1}/2024;00{n % 2}" for n in range(40)
+    ]
+    content = "\n".join(["größe; stadt ;tag;kauft", *lines, ""]).encode("cp1252")
+    more = '[models.leaves.reading]\nencoding = "cp1252"\nmissing = ["k.A."]\n'
+    model = learnt(tmp_path, content, "kauft", more).registered_model
+    rows, _ = datasets.read_for(model)
+    typed = zip(instances_of(rows, model.schema), rows["kauft"], strict=True)
+
+    assert pinned_rows.read(io.BytesIO(content), model) == list(typed)
+    with pytest.raises(InvalidInput) as refused:
+        pinned_rows.read(io.BytesIO(content + b"1,5;Bonn;01/02/2024;k.A.\n"), model)
+    assert [one[:2] for one in refused.value.problems] == [("rows.41.kauft", "required")]
+
+
+@pytest.mark.parametrize(
+    ("row", "pinned"),
+    [
+        ("9.0,True,2,1,x", ({"n": 9.0, "sure": "yes", "branch": "2"}, "1.0")),
+        (" 9 ,t, 2.0 , 1.0 ,", ({"n": 9.0, "sure": "yes", "branch": "2"}, "1.0")),
+        ("NA,f,1,02", ({"branch": "1"}, "02")),
+    ],
+)
+def test_the_cells_of_a_row_to_pin_are_read_as_in_training(
+    row: str, pinned: golden.Pin, tmp_path: Path
+) -> None:
+    ways = ("1.0", "02")
+    lines = [f"{n % 5},{('true', '')[n % 2]},{n % 2 + 1},{ways[n % 2]}" for n in range(40)]
+    lines[3] = f",{lines[3].partition(',')[2]}"
+    content = "\n".join(["n,sure,branch,kind", *lines, ""])
+    more = '[models.leaves.features.branch]\nkind = "category"\n'
+    model = learnt(tmp_path, content, "kind", more).registered_model
+
+    (found,) = pinned_rows.read(io.BytesIO(f"n,sure,branch,kind,more\n{row}\n".encode()), model)
+
+    sure = {"t": True, "True": True, "f": False}[row.split(",")[1]]
+    assert found == (pinned[0] | {"sure": sure}, pinned[1])
+
+
+@pytest.mark.parametrize("cell", ["1.234,5", " 1234,5 € ", "1234,5"])
+def test_the_answer_of_a_regression_is_read_as_in_training(cell: str, tmp_path: Path) -> None:
+    content = "n;price\n" + "".join(f"{n % 7};{n + 1}.{n % 3}00,25 €\n" for n in range(40))
+    model = learnt(tmp_path, content, "price").registered_model
+
+    (found,) = pinned_rows.read(io.BytesIO(f"price;n\n{cell};3\n".encode()), model)
+
+    assert found == ({"n": 3.0}, 1234.5)
 
 
 def test_a_file_has_a_thousand_rows_at_most(model: RegisteredModel) -> None:
