@@ -9,12 +9,13 @@ from dataclasses import asdict
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from feedback_app import (
     arrivals,
     dispatching,
+    failures,
     handing_over,
     judging,
     registering,
@@ -25,13 +26,12 @@ from feedback_app import (
 from feedback_app.attempt import Attempt, LeaseLost
 from feedback_app.models import RetrainingRun
 from feedback_app.retraining import LONGEST_ERROR
-from feedback_app.secrecy import without_secrets
 from feedback_app.training_rows import seed_of
 from models_app import datasets, learnt, promotion, training
 from models_app.actors import system_user
 from models_app.models import Deployment, ModelVersion, RegisteredModel, TrainingSnapshot
-from models_app.refusals import Refused, Unavailable
-from models_app.registry import RegistryAway, RegistryRefused
+from models_app.refusals import Refused
+from models_app.registry import RegistryRefused
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +42,6 @@ STATUS_OF_VERDICT = {
     "HOLD": Status.HELD,
     "REJECT": Status.REJECTED,
 }
-# What may go better the next time; anything else would only fail again.
-PASSING = (RegistryAway, Unavailable, DatabaseError, OSError)
 
 
 def carry_out(run: RetrainingRun, token: int) -> str:
@@ -58,16 +56,15 @@ def carry_out(run: RetrainingRun, token: int) -> str:
         return str(lost)
     except dispatching.GitHubAway as away:
         logger.warning("%s waits: %s", run, away)
-        why = f"github_away: {away}"
+        why = f"github_away: {failures.plain(away)}"
         retraining.postpone(run.pk, token, step=dispatching.WAITING, why=why)
-    except PASSING as error:
-        retraining.retry_or_fail(run.pk, token, _named(error))
     except MemoryError:
         # No more than the loss of this process; whether it is tried again, the parent decides.
         raise
     except Exception as error:
         logger.exception("%s failed", run)
-        retraining.fail(run.pk, token, _named(error))
+        end = retraining.fail if failures.lasts(error) else retraining.retry_or_fail
+        end(run.pk, token, _told(run, error))
     run.refresh_from_db()
     return f"{run}: {run.status} {run.error}".strip()
 
@@ -76,14 +73,14 @@ def _advance_once_more(attempt: Attempt) -> None:
     """`_advance`, and if learning fails, again without the feedback since it last worked."""
     try:
         _advance(attempt)
-    except (LeaseLost, MemoryError, RegistryRefused, *PASSING):
+    except (LeaseLost, MemoryError, RegistryRefused, *failures.PASSING):
         raise
     except Exception as error:
         # Before there is a snapshot only base data was looked at.
         learning = attempt.run.snapshot_id is not None
         if not learning or handing_over.is_for_a_workflow(attempt.run):
             raise
-        if not setting_aside.leave_out_newest(attempt, _named(error)):
+        if not setting_aside.leave_out_newest(attempt, _told(attempt.run, error)):
             raise
         logger.exception("%s begins again without the newest feedback", attempt.run)
         _advance(attempt)
@@ -119,7 +116,7 @@ def _freeze(attempt: Attempt) -> TrainingSnapshot:
     attempt.progress("data", 0, 1)
     base, source = datasets.read_for(model, run.data)
     attempt.progress("snapshot", 0, 1)
-    with _refusing_data():
+    with _refusing_data(model):
         # Up to the start, from which on feedback counts towards the next run.
         up_to = run.feedback_until or run.started_at or timezone.now()
         snapshot = snapshots.freeze(model, base=base, up_to=up_to)
@@ -133,7 +130,7 @@ def _train(attempt: Attempt, snapshot: TrainingSnapshot) -> ModelVersion:
     learned = learnt.kept(key, snapshot_digest=snapshot.digest, recipe=recipe)
     if learned is None:
         frozen = snapshots.load(snapshot, champion=_champion(run))
-        with _refusing_data():
+        with _refusing_data(run.registered_model):
             learned = training.learn(
                 run.registered_model,
                 train=frozen.train,
@@ -147,12 +144,17 @@ def _train(attempt: Attempt, snapshot: TrainingSnapshot) -> ModelVersion:
 
 
 @contextmanager
-def _refusing_data() -> Iterator[None]:
+def _refusing_data(model: RegisteredModel) -> Iterator[None]:
     """Whatever rows make learning say, ends the run under one name: only other rows would help."""
     try:
         yield
     except ValueError as error:
-        raise datasets.DataRefused(str(error)) from error
+        why = failures.of_rows(error, estimator=model.estimator)
+        raise datasets.DataRefused(why) from error
+
+
+def _told(run: RetrainingRun, error: Exception) -> str:
+    return failures.told(error, estimator=run.registered_model.estimator)
 
 
 def _judge(attempt: Attempt, version: ModelVersion, snapshot: TrainingSnapshot) -> None:
@@ -225,18 +227,3 @@ def _is_automatic(run: RetrainingRun) -> bool:
 
 def _champion(run: RetrainingRun) -> ModelVersion | None:
     return RegisteredModel.objects.get(pk=run.registered_model_id).champion
-
-
-def _named(error: Exception) -> str:
-    """One line: a code, and what happened."""
-    code = "training_failed"
-    if isinstance(error, Refused):
-        code = error.code
-    elif isinstance(error, RegistryAway):
-        code = "registry_away"
-    elif isinstance(error, datasets.DataRefused):
-        code = "data_refused"
-    message = " ".join(str(error).split()) or "No reason was given."
-    if code == "training_failed":
-        message = f"Training stopped at an unexpected {type(error).__name__}: {message}"
-    return without_secrets(f"{code}: {message}")

@@ -81,7 +81,8 @@ def _ask(method: str, path: str, body: dict[str, Any] | None = None) -> None:
             message = "" if answer.ok else _message(answer)
     except requests.RequestException as error:
         # Its text may hold the password of a proxy.
-        raise GitHubAway(f"{urlsplit(api).netloc}: {type(error).__name__}") from None
+        why = "took too long" if isinstance(error, requests.Timeout) else "cannot be reached"
+        raise GitHubAway(f"{urlsplit(api).netloc} {why}") from None
     said = f"{urlsplit(api).netloc} answered {status}{message}"
     if status >= 500:
         raise GitHubAway(said)

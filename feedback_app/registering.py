@@ -14,6 +14,7 @@ from functools import cache
 from django.db import transaction
 from django.utils.crypto import salted_hmac
 
+from feedback_app import failures
 from feedback_app.attempt import Attempt
 from feedback_app.models import RetrainingRun
 from feedback_app.pauses import growing
@@ -65,7 +66,7 @@ def _log(attempt: Attempt, model: RegisteredModel, learned: Learnt) -> Logged:
             attempt.write(mlflow_run_id="")
         except RegistryAway as away:
             logger.warning("%s waits: %s", attempt.run, away)
-            attempt.write(step=WAITING, done=0, total=1, error=f"registry_away: {away}")
+            attempt.write(step=WAITING, done=0, total=1, error=failures.told(away))
             time.sleep(pause)
     raise AssertionError("the pauses never end")
 

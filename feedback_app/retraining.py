@@ -156,7 +156,10 @@ def fail_spent_runs() -> None:
     )
     for run in lost:
         if run.attempts >= _most_attempts(run):
-            why = f"worker_lost: the worker was lost {MAX_ATTEMPTS} times"
+            why = (
+                f"worker_lost: the worker was lost {MAX_ATTEMPTS} times. See its log for why, and "
+                "train again when it stays up."
+            )
             fail(run.pk, run.attempts, why)
 
 

@@ -15,7 +15,7 @@ from typing import IO
 from django.conf import settings
 from django.db import DatabaseError
 
-from feedback_app import retraining, setting_aside
+from feedback_app import failures, retraining, setting_aside
 from feedback_app.secrecy import without_secrets
 from models_app import child_process
 from models_app.child_process import Limits
@@ -23,6 +23,8 @@ from models_app.child_process import Limits
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 1.0
+# What the last lines of a process hold that wanted more memory than there is.
+OUT_OF_MEMORY = ("MemoryError", "Cannot allocate memory", "bad_alloc")
 
 
 def supervise(run_id: int, token: int) -> None:
@@ -45,11 +47,14 @@ def supervise(run_id: int, token: int) -> None:
         finally:
             child_process.end(child)
         if not in_time:
-            why = f"timeout: training was stopped after {settings.EVERLEARN_RUN_TIMEOUT} s."
+            why = (
+                f"timeout: training was stopped after {settings.EVERLEARN_RUN_TIMEOUT} s. Raise "
+                "EVERLEARN_RUN_TIMEOUT, give fewer rows, or choose a faster estimator."
+            )
             if not setting_aside.retry_without_newest(run_id, token, why):
                 retraining.fail(run_id, token, why)
         elif child.returncode:
-            why = f"worker_lost: {child_process.cause_of(child.returncode)}{_tail(errors)}"
+            why = _why_lost(child.returncode, errors)
             if not (
                 _may_be_the_rows(child.returncode, token)
                 and setting_aside.retry_without_newest(run_id, token, why)
@@ -108,7 +113,16 @@ def _threads() -> dict[str, str]:
     return dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
 
 
-def _tail(errors: IO[bytes]) -> str:
-    """The last that the child said, for whoever has to find out why it died."""
-    text = without_secrets(child_process.tail_of(errors))
-    return f"\n{text}" if text else ""
+def _why_lost(returncode: int, errors: IO[bytes]) -> str:
+    """What became of the child, and what to do; the last that it said is for the log."""
+    cause, said = child_process.cause_of(returncode), child_process.tail_of(errors)
+    logger.error("the training process: %s\n%s", cause, without_secrets(said))
+    if any(sign in said for sign in OUT_OF_MEMORY):
+        return (
+            "worker_lost: Cannot allocate memory: training may take "
+            f"{settings.EVERLEARN_RUN_MEMORY} MiB. Raise EVERLEARN_RUN_MEMORY, or give fewer rows."
+        )
+    return (
+        f"worker_lost: {cause}: the process that trains ended before it was done. "
+        f"{failures.LOG} Train again, and see that the machine has memory to spare."
+    )

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from django.conf import settings
 
-from feedback_app.secrecy import without_secrets
+from feedback_app import failures
 from feedback_app.standalone import lessons, notes, runs, service, settling, summary
 from feedback_app.standalone.heartbeat import Interrupted
 from feedback_app.standalone.job import Asked, Ended, Failed, Job
@@ -120,8 +120,7 @@ def _reason(error: BaseException) -> str:
     """Why it failed, in one line without secrets."""
     if isinstance(error, Interrupted):
         return "stopped by a signal"
-    message = without_secrets(" ".join(str(error).split())) or "no more was said"
     if isinstance(error, EXPECTED):
-        return message
+        return failures.plain(error)
     logger.error("the training failed", exc_info=error)
-    return f"{type(error).__name__}: {message}"
+    return failures.told(error)

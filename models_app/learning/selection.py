@@ -67,7 +67,10 @@ class Lesson:
         if self.weight is None:
             return made.fit(self.frame, self.targets)
         if not pipeline.takes_weights(made):
-            raise ValueError(f"estimator '{name}' cannot weigh its training rows")
+            raise ValueError(
+                f"estimator '{name}' cannot weigh its training rows. Leave feedback.weight at 1, "
+                "or choose another estimator."
+            )
         key = f"{made.steps[-1][0]}__sample_weight"
         return made.fit(self.frame, self.targets, **{key: self.weight})
 
@@ -95,7 +98,10 @@ def fit(
     estimator, a class alone, and weights that the estimator cannot take.
     """
     if task == "classification" and len(set(targets.tolist())) < 2:
-        raise ValueError(f"every row has the same target {targets[0]!r}: there is nothing to learn")
+        raise ValueError(
+            f"every row has the same target '{targets[0]}': there is nothing to learn. Give rows "
+            "with other answers."
+        )
     if sample_weight is not None and np.all(sample_weight == 1.0):
         sample_weight = None
     lesson = Lesson(frame, targets, sample_weight, schema, task, seed)

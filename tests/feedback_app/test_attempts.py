@@ -131,7 +131,7 @@ def test_what_only_feedback_says_is_better_waits_for_a_person(mode: str) -> None
 @pytest.mark.parametrize(
     ("data", "error"),
     [
-        ("/nowhere/leaves.csv", "data_refused: /nowhere/leaves.csv: no such file"),
+        ("/nowhere/leaves.csv", "data_refused: leaves.csv: no such file"),
         ("env:DATA_URL", "data_refused: the data is declared as 'env:DATA_URL'"),
     ],
 )

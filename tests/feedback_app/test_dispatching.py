@@ -182,7 +182,7 @@ def test_while_github_does_not_answer_the_run_waits_in_the_queue_and_says_so(
     run = carried_out()
 
     assert (run.status, run.step, run.leased_until) == (Status.QUEUED, "waiting_github", None)
-    assert run.error == f"github_away: {unanswered}: ConnectionError"
+    assert run.error == f"github_away: {unanswered} cannot be reached"
     assert run.not_before > timezone.now()
     assert run.pk not in retraining.runs_to_wake()
 

@@ -10,9 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from feedback_app import snapshots, training_files
+from feedback_app import failures, snapshots, training_files
 from feedback_app.models import RetrainingRun
-from feedback_app.secrecy import without_secrets
 from feedback_app.training_data import FORMATS
 from models_app import datasets
 from models_app.management.acting import ActingCommand, named_model
@@ -54,4 +53,4 @@ def _next(model: RegisteredModel) -> snapshots.Training:
         base, _ = datasets.read_for(model)
         return snapshots.next_training(model, base=base, up_to=timezone.now())
     except (datasets.DataRefused, OSError, ValueError) as error:
-        raise CommandError(without_secrets(" ".join(str(error).split()))) from error
+        raise CommandError(failures.sentence(error, estimator=model.estimator)) from error
