@@ -23,7 +23,7 @@ from feedback_app import handing_over, retraining
 from feedback_app.models import AWAY, RetrainingRun
 from feedback_app.registering import installation
 from feedback_app.snapshots import keep_learnt_from
-from feedback_app.training_rows import DIGEST, ROLE
+from feedback_app.training_rows import DIGEST, INSTANCE, ROLE
 from models_app import importing, registry
 from models_app.actors import system_user
 from models_app.models import ModelVersion, RegisteredModel, TrainingSnapshot
@@ -156,6 +156,6 @@ def _read(content: bytes) -> pd.DataFrame:
     if sum(group.total_byte_size for group in groups) > MOST_UNPACKED:
         raise ValueError(f"it unpacks to more than {MOST_UNPACKED} bytes")
     table: pd.DataFrame = file.read().to_pandas()
-    if sorted(table.columns) != sorted([ROLE, DIGEST]):
+    if sorted(table.columns) not in (sorted([ROLE, DIGEST]), sorted([ROLE, DIGEST, INSTANCE])):
         raise ValueError(f"its columns are {', '.join(map(str, table.columns))[:200]}")
     return table.astype("str")

@@ -23,6 +23,7 @@ from django.utils.crypto import salted_hmac
 
 from feedback_app import snapshots
 from feedback_app.durability import flushed
+from feedback_app.feedback_rows import digest_said
 from feedback_app.models import (
     FORGOTTEN,
     Erasure,
@@ -33,7 +34,7 @@ from feedback_app.models import (
 )
 from feedback_app.sources import source_group
 from models_app.learning.rows import digest_instance
-from models_app.models import Prediction, TrainingSnapshot
+from models_app.models import Prediction, RegisteredModel, TrainingSnapshot
 from models_app.refusals import NotFound, Unavailable
 from models_app.snapshot_sources import renamed
 
@@ -136,10 +137,10 @@ def _clear_feedback(predictions: list[Any], pending: dict[str, list[Any]]) -> in
     """Clear what was said about predictions; note the rows that snapshots may hold of it."""
     words = list(Feedback.objects.select_for_update().filter(prediction__in=predictions))
     _rename_sources(words)
+    digests = _Digests()
     for word in words:
-        row = [digest_instance(word.features), word.value]
-        if row not in pending[str(word.registered_model_id)]:
-            pending[str(word.registered_model_id)].append(row)
+        rows = pending[str(word.registered_model_id)]
+        rows += [row for row in map(list, digests.rows_of(word)) if row not in rows]
         if word.status != Feedback.Status.SUPERSEDED:
             word.status = Feedback.Status.REJECTED
         word.features, word.value, word.comment, word.accepted_at = {}, "", "", None
@@ -189,15 +190,48 @@ def finish(erasure: Erasure, *, patience: timedelta) -> None:
 
 def _redact(snapshot: TrainingSnapshot, wanted: set[tuple[str, Any]]) -> None:
     """Other people's same words about the same features keep their row."""
-    words = Feedback.objects.filter(snapshots=snapshot).only("features", "value", "reasons")
+    words, digests = Feedback.objects.filter(snapshots=snapshot), _Digests()
+    fields = ("registered_model", "prediction", "features", "value", "reasons")
     kept = {
-        (digest_instance(word.features), word.value)
-        for word in words.iterator()
+        row
+        for word in words.only(*fields).iterator()
         if FORGOTTEN not in word.reasons
+        for row in digests.rows_of(word)
     }
     if snapshots.redact(snapshot, wanted - kept):
         snapshot.redacted_at = timezone.now()
         snapshot.save(update_fields=["redacted_at"])
+
+
+class _Digests:
+    """By what the rows of feedback are told apart in stored snapshots."""
+
+    def __init__(self) -> None:
+        self.names_of: dict[int, set[tuple[str, ...]]] = {}
+
+    def rows_of(self, word: Feedback) -> set[tuple[str, Any]]:
+        """Digest and target of each row that a snapshot may hold of a word.
+
+        Features that the model has no more are in earlier snapshots and not in later ones.
+        """
+        known = {name: value for name, value in word.features.items() if value is not None}
+        parts = [
+            {name: known[name] for name in names if name in known}
+            for names in self._names(word.registered_model_id)
+        ]
+        digests = set(map(digest_instance, parts))
+        digests |= {digest_instance(word.features), digest_said(word)}
+        return {(digest, word.value) for digest in digests}
+
+    def _names(self, model_id: int) -> set[tuple[str, ...]]:
+        """The features of the model, now and of each version."""
+        if model_id not in self.names_of:
+            model = RegisteredModel.objects.get(pk=model_id)
+            schemas = [model.features, *model.versions.values_list("features", flat=True)]
+            self.names_of[model_id] = {
+                tuple(feature["name"] for feature in schema) for schema in schemas
+            }
+        return self.names_of[model_id]
 
 
 def _wait_for_runs(model_id: int, erasure: Erasure, patience: timedelta) -> None:

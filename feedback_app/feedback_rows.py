@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db.models import Q
 
-from feedback_app.models import Feedback, FeedbackReview
+from feedback_app.models import FEATURES_CHANGED, TARGET_CHANGED, Feedback, FeedbackReview
+from feedback_app.screening import OUTSIDE
 from feedback_app.sources import source_group
 from feedback_app.training_rows import HELD_OUT, TRAIN, Row
+from models_app.learning.fitting import fitted, misfitting
 from models_app.learning.kinds import LONGEST_TEXT
 from models_app.learning.rows import digest_instance
 from models_app.learning.source_shares import TRUSTED, held_out, within_share
@@ -50,10 +54,14 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The kept rows of feedback, oldest first, and what each source contributed."""
+    """The kept rows of feedback, oldest first, and what each source contributed.
+
+    misfits: ids of the accepted words that no training can take, by the reason to give.
+    """
 
     rows: list[Row]
     contributions: list[Contribution]
+    misfits: dict[str, list[Any]]
 
 
 def given(
@@ -61,26 +69,36 @@ def given(
     *,
     up_to: datetime,
     base: Sequence[Row],
+    classes: Collection[str],
     golden: Collection[str],
     seen: Collection[str] | None,
 ) -> Given:
     """The feedback accepted `up_to` a moment, each source within its share.
 
-    base: the base rows that are not golden. golden: digests of the golden rows, which no
-    feedback may train. seen: digests that the champion trained on; None without a champion, and
-    then nothing is held out.
+    base: the base rows that are not golden. classes: of all base rows. golden: digests of the
+    golden rows, which no feedback may train. seen: digests that the champion trained on; None
+    without a champion, and then nothing is held out.
     """
-    noted: dict[str, Contribution] = defaultdict(lambda: Contribution(""))
-    offered = list(_offered(model, up_to, base, noted))
-    rows = [row for row in offered if row.digest not in golden]
+    offer = _Offer(model, base, classes)
+    offer.take(_accepted(model, up_to))
+    rows = [row for row in offer.rows.values() if not row.is_among(golden)]
     share = model.feedback.get("max_share_per_source", MAX_SHARE_PER_SOURCE)
     weight = model.feedback.get("weight", 1.0)
     others = len(base) / weight if weight > 0 else 0.0
     mask = within_share(_sources(rows), others=others, share=share)
     kept = [row for row, is_kept in zip(rows, mask, strict=True) if is_kept]
     _hold_out(kept, golden, seen, share)
-    _count(noted, rows, kept)
-    return Given(kept, sorted(noted.values(), key=lambda one: (-one.kept, -one.offered)))
+    _count(offer.noted, rows, kept)
+    contributions = sorted(offer.noted.values(), key=lambda one: (-one.kept, -one.offered))
+    return Given(kept, contributions, offer.misfits)
+
+
+def digest_said(word: Feedback) -> str:
+    """What tells feedback from other rows where rows repeat: which prediction it is about.
+
+    Without one each word is an observation of its own.
+    """
+    return hashlib.sha256(f"feedback {word.prediction_id or word.pk}".encode()).hexdigest()
 
 
 def weighed(contributions: Iterable[Contribution], rows: Iterable[Row]) -> list[dict[str, Any]]:
@@ -96,39 +114,71 @@ def weighed(contributions: Iterable[Contribution], rows: Iterable[Row]) -> list[
     return listed(asdict(one) for one in found)
 
 
-def _offered(
-    model: RegisteredModel,
-    up_to: datetime,
-    base: Sequence[Row],
-    noted: dict[str, Contribution],
-) -> Iterator[Row]:
-    """One row for each instance and answer, of the source that said it first."""
-    trusted, fits = _Trusted.of(model), _Fits(model, base)
-    weight = model.feedback.get("weight", 1.0)
-    rows: dict[tuple[str, Any], Row] = {}
-    for word in _accepted(model, up_to):
-        reviewed = trusted.stands_for(word)
-        if not fits(word, reviewed):
-            _noted(noted, source_group(word.source)).unusable += 1
-            continue
-        digest, source = digest_instance(word.features), source_group(word.source)
-        row = rows.get((digest, word.value))
+class _Offer:
+    """One row for each instance and answer, of the source that said it first.
+
+    Where base rows repeat few instances, one for each prediction and answer instead.
+    """
+
+    def __init__(
+        self, model: RegisteredModel, base: Sequence[Row], classes: Collection[str]
+    ) -> None:
+        self.schema, self.classes = model.schema, classes
+        self.weight = model.feedback.get("weight", 1.0)
+        self.repeated = any(row.repeats for row in base)
+        self.trusted, self.fits = _Trusted.of(model), _Fits(model, base)
+        self.rows: dict[tuple[str, Any], Row] = {}
+        self.noted: dict[str, Contribution] = defaultdict(lambda: Contribution(""))
+        self.misfits: dict[str, list[Any]] = defaultdict(list)
+
+    def take(self, words: Iterable[Feedback]) -> None:
+        """Make the rows of words, oldest first."""
+        for word in words:
+            reviewed = self.trusted.stands_for(word)
+            if reason := self.fits.fault(word, trusted=reviewed):
+                self._leave_out(word, reason)
+            elif word.status == Feedback.Status.ACCEPTED:
+                self._add(word, reviewed)
+        self._leave_out_lost_classes()
+
+    def _add(self, word: Feedback, reviewed: bool) -> None:
+        instance, source = fitted(self.schema, word.features), source_group(word.source)
+        repeats = digest_instance(instance) if self.repeated else ""
+        digest = digest_said(word) if self.repeated else digest_instance(instance)
+        row = self.rows.get((digest, word.value))
         if row is None:
-            row = Row(word.features, word.value, digest, weight, [], source=source)
+            row = Row(instance, word.value, digest, self.weight, [], source=source, repeats=repeats)
         elif row.source == source:
             # Said again it is new again.
-            del rows[digest, word.value]
+            del self.rows[digest, word.value]
         row.feedback.append(word.pk)
         row.trusted |= reviewed
-        rows[digest, word.value] = row
-    yield from rows.values()
+        self.rows[digest, word.value] = row
+
+    def _leave_out(self, word: Feedback, reason: str) -> None:
+        self.misfits[reason].append(word.pk)
+        if word.status == Feedback.Status.ACCEPTED:
+            _noted(self.noted, source_group(word.source)).unusable += 1
+
+    def _leave_out_lost_classes(self) -> None:
+        """A class that neither base data nor a person stands for is as good as never seen."""
+        known = {*self.classes, *(row.target for row in self.rows.values() if row.trusted)}
+        lost = [key for key, row in self.rows.items() if isinstance(row.target, str)]
+        for key in lost:
+            if key[1] not in known:
+                row = self.rows.pop(key)
+                self.misfits["new_class"] += row.feedback
+                _noted(self.noted, row.source).unusable += len(row.feedback)
 
 
 def _accepted(model: RegisteredModel, up_to: datetime) -> Iterable[Feedback]:
+    """What may train, and what those who may not review take for it, oldest first."""
+    counted = Q(status=Feedback.Status.ACCEPTED, accepted_at__lte=up_to)
     words = Feedback.objects.filter(
-        registered_model=model, status=Feedback.Status.ACCEPTED, accepted_at__lte=up_to
+        counted | Q(public_status=Feedback.Status.ACCEPTED), registered_model=model
     ).order_by("at", "pk")
-    return words.only("pk", "source", "given_by", "features", "value")
+    fields = ("pk", "source", "given_by", "features", "value", "status", "prediction_id")
+    return words.only(*fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,23 +211,26 @@ class _Fits:
         texts = (v for row in base for v in row.instance.values() if isinstance(v, str))
         self.longest = max([LONGEST_TEXT, *(2 * len(text) for text in texts)])
         self.low, self.high = -LARGEST, LARGEST
-        if model.task == RegisteredModel.Task.REGRESSION and base:
+        self.numbers = model.task == RegisteredModel.Task.REGRESSION
+        if self.numbers and base:
             targets = [float(row.target) for row in base]
             reach = TARGET_RANGES * (max(targets) - min(targets))
             self.low, self.high = min(targets) - reach, max(targets) + reach
 
-    def __call__(self, word: Feedback, trusted: bool) -> bool:
-        if next(self.schema.problems(word.features, "features"), None) is not None:
-            return False
+    def fault(self, word: Feedback, *, trusted: bool) -> str:
+        """The reason why a word cannot train; "" when it can."""
+        if misfitting(self.schema, word.features):
+            return FEATURES_CHANGED
+        if isinstance(word.value, str) == self.numbers:
+            return TARGET_CHANGED
         texts = (value for value in word.features.values() if isinstance(value, str))
         if any(len(text) > self.longest for text in texts):
-            return False
-        if isinstance(word.value, str):
-            return True
-        if not isinstance(word.value, int | float) or not math.isfinite(word.value):
-            return False
+            return OUTSIDE
+        return "" if isinstance(word.value, str) or self._within(word.value, trusted) else OUTSIDE
+
+    def _within(self, value: float, trusted: bool) -> bool:
         low, high = (-LARGEST, LARGEST) if trusted else (self.low, self.high)
-        return low <= word.value <= high
+        return math.isfinite(value) and low <= value <= high
 
 
 def _sources(rows: Iterable[Row]) -> list[str]:

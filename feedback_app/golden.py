@@ -33,7 +33,9 @@ class Golden:
 
     target, features: the columns that they were chosen for; others need a choice of their own.
     read_as: names how the data was read; "" as pandas tells. table: names the rows that were
-    chosen. pinned: those that staff added, an answer each.
+    chosen. pinned: those that staff added, an answer each. repeated: the rows repeat few
+    instances, so that each was chosen by itself and `answers` names whole instances only where
+    they were pinned.
     """
 
     target: str = ""
@@ -42,6 +44,7 @@ class Golden:
     table: str = ""
     pinned: Sequence[Pin] = ()
     read_as: str = ""
+    repeated: bool = False
 
     @property
     def digest(self) -> str:
@@ -99,7 +102,8 @@ def read(golden_digest: str) -> Golden:
 def keep(model: RegisteredModel, golden: Golden) -> None:
     """Have these be the model's golden rows. Raises Unavailable when others came first."""
     before = model.golden_digest
-    atomic_storage.store(index_name(golden.digest), json.dumps(asdict(golden)).encode())
+    index = {name: value for name, value in asdict(golden).items() if value is not False}
+    atomic_storage.store(index_name(golden.digest), json.dumps(index).encode())
     standing = RegisteredModel.objects.filter(pk=model.pk, golden_digest=before)
     if not standing.update(golden_digest=golden.digest):
         raise Unavailable(f"The golden rows of {model} were changed meanwhile; ask again.")

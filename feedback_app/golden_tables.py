@@ -6,10 +6,22 @@ import hashlib
 
 import pandas as pd
 
-from feedback_app import golden, parquet
+from feedback_app import golden, parquet, training_rows
 from feedback_app.training_rows import DIGEST, Row, golden_rows, table_of
 from models_app.learning.rows import digest_rows
 from models_app.models import RegisteredModel
+
+
+def tell_apart(model: RegisteredModel, base: list[Row]) -> None:
+    """Number the base rows where they repeat few instances, as they did when golden were chosen.
+
+    Raises ValueError when golden rows are yet to be chosen and nothing can be learnt from these.
+    """
+    known = golden.read(model.golden_digest)
+    if not known.fits(model):
+        training_rows.tell_apart(model, base)
+    elif known.repeated:
+        training_rows.number_repeats(base)
 
 
 def to_choose(model: RegisteredModel, base: list[Row]) -> list[Row]:
@@ -31,7 +43,12 @@ def choose(model: RegisteredModel, rows: list[Row]) -> None:
     name = hashlib.sha256(f"{model.target}\n{content}".encode()).hexdigest()
     answers = {row.digest: row.target for row in rows}
     chosen = golden.Golden(
-        model.target, list(model.schema.names), answers, name, read_as=golden.read_as(model)
+        model.target,
+        list(model.schema.names),
+        answers,
+        name,
+        read_as=golden.read_as(model),
+        repeated=any(row.repeats for row in rows),
     )
     parquet.store_table(golden.table_name(name), table_of(model, rows))
     golden.keep(model, chosen.with_pins(golden.pins_that_fit(model)))

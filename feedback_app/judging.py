@@ -14,6 +14,7 @@ from models_app import bundles
 from models_app.bundles import Bundle
 from models_app.learning import evaluation, gate, tables
 from models_app.learning.answers import Answers
+from models_app.learning.evidence import unchecked_classes
 from models_app.learning.golden_checks import Anchor
 from models_app.learning.probes import ProbeAnswers, probes_of
 from models_app.learning.rows import digest_instance, digest_rows
@@ -21,6 +22,11 @@ from models_app.learning.schema import Schema
 from models_app.learning.slices import segments_of
 from models_app.learning.tables import Task
 from models_app.models import ModelVersion, RegisteredModel
+
+REPEATED = (
+    "The rows repeat few different instances, so golden rows have the same features as rows that "
+    "trained. The checks tell how well such instances are answered, and nothing of others."
+)
 
 
 def judge(
@@ -61,6 +67,7 @@ def judge(
         "rows_digest": digest_rows(exam.instances, exam.targets.tolist()),
         "golden_digest": frozen.golden_digest,
         "checks": [asdict(check) for check in verdict.checks],
+        "notes": exam.notes(),
     }
 
 
@@ -123,12 +130,23 @@ class Exam:
             probes=self._probed(challenger, champion, seed) if champion else (),
         )
 
+    def notes(self) -> list[str]:
+        """A sentence for each thing that the checks cannot see."""
+        notes = [REPEATED] if self.frozen.repeated else []
+        if self.model.task == RegisteredModel.Task.CLASSIFICATION:
+            trained = tables.targets_of(self.frozen.train[self.model.target], "classification")
+            notes += unchecked_classes(trained.tolist(), set(self.targets[self.is_golden].tolist()))
+        return notes
+
     def _anchor(self, first: ModelVersion) -> Anchor | None:
         bundle = _comparable(first, self.model.schema)
         if bundle is None:
             return None
         trained = trained_digests(first)
-        fresh = [digest_instance(instance) not in trained for instance in self.instances]
+        digests = self.frozen.digests
+        if digests is None:
+            digests = [digest_instance(instance) for instance in self.instances]
+        fresh = [digest not in trained for digest in digests]
         return Anchor(_answers(bundle, self.instances), np.array(fresh, dtype=np.bool_))
 
     def _probed(self, challenger: Bundle, champion: Bundle, seed: int) -> list[ProbeAnswers]:

@@ -38,8 +38,10 @@ AWAY = Q(handed_over_at__isnull=False, version__isnull=True)
 
 # The reason of feedback that contradicts a golden row.
 GOLDEN_ROW = "golden_row"
+# The reasons of feedback that cannot train, since its model was declared anew.
+FEATURES_CHANGED, TARGET_CHANGED = "features_changed", "target_changed"
 # Why feedback waits, as far as the one who gave it may know.
-PUBLIC_REASONS = ("new_class", "review_all")
+PUBLIC_REASONS = ("new_class", "review_all", FEATURES_CHANGED, TARGET_CHANGED)
 
 
 class FeedbackQuerySet(models.QuerySet["Feedback"]):

@@ -10,8 +10,10 @@ from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
 from feedback_app.durability import flushed
+from feedback_app.fitting import MOST_NAMED
 from feedback_app.intake import answer_as_stored, hold_predictions
-from feedback_app.models import EXPIRED, Feedback, FeedbackReview
+from feedback_app.models import EXPIRED, FEATURES_CHANGED, Feedback, FeedbackReview
+from models_app.learning.fitting import misfitting
 from models_app.learning.schema import Problem
 from models_app.refusals import Conflict, Gone, InvalidInput
 
@@ -76,6 +78,7 @@ def _review(
     if decision == "accept":
         # An earlier release stored numbers that no version can compute with.
         answer_as_stored(word.registered_model, said)
+        _refuse_misfit(word)
     if said == word.value and before == ENDS_AS[decision]:
         return word
     stands = _decide(word, decision) if said == word.value else _correct(word, said)
@@ -88,6 +91,17 @@ def _review(
         reason=reason,
     )
     return stands
+
+
+def _refuse_misfit(word: Feedback) -> None:
+    """Raise Conflict for features that the model takes no more: no version could learn them."""
+    if names := misfitting(word.registered_model.schema, word.features):
+        detail = (
+            f"{word} cannot train: since it was given, {word.registered_model} was declared with "
+            f"other features, and it does not fit {', '.join(names[:MOST_NAMED])}. Reject it, or "
+            "make what is missing optional and apply that."
+        )
+        raise Conflict(detail, code=FEATURES_CHANGED)
 
 
 def _decide(word: Feedback, decision: Decision) -> Feedback:

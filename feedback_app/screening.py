@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from django.db.models import Exists, OuterRef
 
-from feedback_app import golden, sources
+from feedback_app import fitting, golden, sources
 from feedback_app.models import GOLDEN_ROW, Feedback, FeedbackReview
 from models_app import serving
 from models_app.learning import bounds
+from models_app.learning.fitting import fitted
 from models_app.learning.rows import digest_instance
 from models_app.models import RegisteredModel, TrainingSnapshot
 from models_app.refusals import Refused
@@ -60,6 +61,11 @@ class Policy:
     def golden(self) -> Mapping[str, Any]:
         """The right answers to the golden rows, by digest."""
         return golden.read(self.model.golden_digest).answers
+
+    @cached_property
+    def answered(self) -> str:
+        """The target that the champion's answers are for; "" when nobody knows."""
+        return golden.read(self.model.golden_digest).target
 
     @cached_property
     def bounds(self) -> dict[str, Any]:
@@ -124,10 +130,15 @@ def _decide(draft: Feedback, policy: Policy, opinion: Opinion | None, *, anonymo
     """The outcome that any row would have, golden or not."""
     reasons = [] if opinion is None else _disagreement(draft, opinion, policy)
     far = policy.review == "none"
+    details: dict[str, list[str]] = {}
     if outside := bounds.outside(policy.bounds, draft.features, draft.value, far=far):
         reasons.append(OUTSIDE)
-        draft.reason_details = {OUTSIDE: outside}
-    if _is_new_class(draft):
+        details[OUTSIDE] = outside
+    why = fitting.misfit(draft, target=policy.answered if draft.prediction_id else "")
+    draft.reason_details = {**why, **details} or None
+    if why:
+        draft.status, draft.reasons = Status.QUARANTINED, [*why, *reasons]
+    elif _is_new_class(draft):
         draft.status, draft.reasons = Status.PENDING, ["new_class", *reasons]
     elif policy.review == "all":
         draft.status, draft.reasons = Status.PENDING, ["review_all", *reasons]
@@ -144,7 +155,7 @@ def _note_golden(draft: Feedback, policy: Policy, *, trusted: bool) -> None:
 
     A status of its own would tell anybody which rows are golden, and what their answers are.
     """
-    digest = digest_instance(draft.features)
+    digest = digest_instance(fitted(draft.registered_model.schema, draft.features))
     draft.is_golden = digest in policy.golden
     if trusted or not draft.is_golden or policy.golden[digest] == draft.value:
         return

@@ -16,16 +16,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from feedback_app import golden_tables, parquet, screening
-from feedback_app.feedback_rows import Contribution, given, weighed
+from feedback_app import fitting, golden_tables, parquet, screening
+from feedback_app.feedback_rows import Contribution, Given, given, weighed
 from feedback_app.models import Feedback
 from feedback_app.training_rows import (
     DIGEST,
     HELD_OUT,
+    INSTANCE,
     ROLE,
     TRAIN,
     Row,
     digest_of,
+    digests_in,
     refuse_changed,
     rows_of,
     table_of,
@@ -40,7 +42,9 @@ class Frozen:
     """What a snapshot lets a run see. `is_golden` has one entry for each row of `unseen`.
 
     golden_digest: of the golden rows that are among them. base_rows: how many rows of `train`,
-    from its start, are base data; None stands for all.
+    from its start, are base data; None stands for all. digests: of each row of `unseen`; None
+    stands for those of their instances. repeated: rows repeat few instances, so that golden rows
+    are like others which train.
     """
 
     train: pd.DataFrame
@@ -48,6 +52,8 @@ class Frozen:
     is_golden: NDArray[np.bool_]
     golden_digest: str
     base_rows: int | None = None
+    digests: Sequence[str] | None = None
+    repeated: bool = False
 
     def parts(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The base rows that train, and all feedback: what trains, and what is held out."""
@@ -61,13 +67,15 @@ class Training:
     """What somebody else needs in order to train as we do.
 
     rows: features, target and weight; the last `feedback_rows` of them are feedback. digest:
-    names the snapshot. never: digests of the instances that must not train.
+    names the snapshot. never: digests of the instances that must not train, or where `repeated` of
+    the rows.
     """
 
     rows: pd.DataFrame
     feedback_rows: int
     digest: str
     never: list[str]
+    repeated: bool = False
 
 
 def freeze(
@@ -88,8 +96,9 @@ def freeze(
     chosen = golden_tables.to_choose(model, base_rows)
     if chosen:
         golden_tables.choose(model, chosen)
-    rows, contributions = _rows(model, base_rows, golden_tables.digests(model, chosen), up_to)
-    return _with_bounds(_store(model, rows, contributions), base_rows)
+    rows, judged = _rows(model, base_rows, golden_tables.digests(model, chosen), up_to)
+    fitting.set_aside(judged.misfits)
+    return _with_bounds(_store(model, rows, judged.contributions), base_rows)
 
 
 def next_training(
@@ -126,29 +135,33 @@ def _training(
         feedback_rows=max(0, len(train) - base_rows),
         digest=digest,
         never=sorted(golden_digests.union(held_out[DIGEST])),
+        repeated=INSTANCE in table,
     )
 
 
 def _base_rows(model: RegisteredModel, base: pd.DataFrame) -> list[Row]:
     kept = golden_tables.table(model) if model.golden_digest else None
     refuse_changed(model, base, kept)
-    return rows_of(model, base)
+    rows = rows_of(model, base)
+    golden_tables.tell_apart(model, rows)
+    return rows
 
 
 def _rows(
     model: RegisteredModel, base_rows: list[Row], golden: frozenset[str], up_to: datetime
-) -> tuple[list[Row], list[Contribution]]:
-    """Base rows, then feedback, oldest first; and what each source contributed."""
-    base = [row for row in base_rows if row.digest not in golden]
+) -> tuple[list[Row], Given]:
+    """Base rows, then feedback, oldest first; and what was given of that."""
+    base = [row for row in base_rows if not row.is_among(golden)]
     seen = trained_digests(model.champion) if model.champion else None
-    judged = given(model, up_to=up_to, base=base, golden=golden, seen=seen)
+    classes = {row.target for row in base_rows if isinstance(row.target, str)}
+    judged = given(model, up_to=up_to, base=base, classes=classes, golden=golden, seen=seen)
     held_out = {row.digest for row in judged.rows if row.role == HELD_OUT}
     said = {(row.digest, row.target) for row in judged.rows}
     # A row that feedback repeats counts once, and as feedback, whose lineage is kept.
     kept = [
         row for row in base if row.digest not in held_out and (row.digest, row.target) not in said
     ]
-    return [*kept, *judged.rows], judged.contributions
+    return [*kept, *judged.rows], judged
 
 
 def keep_learnt_from(
@@ -181,7 +194,7 @@ def load(
     fixed = golden_tables.table(model)
     unseen = pd.concat([fixed.assign(golden=True), held_out.assign(golden=False)])
     # A row that was pinned since it was frozen still trains here.
-    unseen = unseen[~unseen[DIGEST].isin(train[DIGEST])]
+    unseen = unseen[~unseen[DIGEST].isin(digests_in(train))]
     for version in (champion, challenger):
         if version is not None:
             unseen = unseen[~unseen[DIGEST].isin(trained_digests(version))]
@@ -195,15 +208,17 @@ def load(
         is_golden=unseen["golden"].to_numpy(dtype=np.bool_),
         golden_digest=model.golden_digest,
         base_rows=snapshot.rows - snapshot.feedback_rows,
+        digests=unseen[DIGEST].tolist(),
+        repeated=INSTANCE in table,
     )
 
 
 def trained_digests(version: ModelVersion) -> frozenset[str]:
-    """Digests of the instances that a version trained on; none when nobody knows."""
+    """Digests of the rows that a version trained on; none when nobody knows."""
     if version.snapshot is None:
         return frozenset()
     table = parquet.read_table(_table_name(version.snapshot.digest))
-    return frozenset(table.loc[table[ROLE] == TRAIN, DIGEST])
+    return digests_in(table[table[ROLE] == TRAIN])
 
 
 def redact(snapshot: TrainingSnapshot, rows: Collection[tuple[str, Any]]) -> int:
@@ -235,7 +250,9 @@ def _store(
     model: RegisteredModel, rows: list[Row], contributions: list[Contribution]
 ) -> TrainingSnapshot:
     if not any(row.role == TRAIN for row in rows):
-        raise ValueError("no row is left to train on once golden rows are kept apart")
+        raise ValueError(
+            "no row is left to train on once golden rows are kept apart. Give further rows."
+        )
     digest = digest_of(rows)
     parquet.store_table(_table_name(digest), table_of(model, rows))
     snapshot, _ = TrainingSnapshot.objects.get_or_create(

@@ -55,5 +55,6 @@ def _note(model: RegisteredModel, training: Training, run_id: int | None) -> dic
         "seed": seed_of(training.digest),
         "feedback_rows": training.feedback_rows,
         "never": training.never,
+        "repeated": training.repeated,
         **frozen,
     }

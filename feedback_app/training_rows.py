@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,8 +15,14 @@ import numpy as np
 import pandas as pd
 
 from models_app.learning.changes import schema_changes
+from models_app.learning.evidence import refuse_all_alike, refuse_unlearnable
 from models_app.learning.kinds import category_text
-from models_app.learning.rows import digest_instance, golden_split
+from models_app.learning.rows import (
+    are_repeats,
+    digest_instance,
+    digest_repeats,
+    golden_split,
+)
 from models_app.learning.schema import Feature, Schema
 from models_app.learning.tables import WEIGHT, Task, instances_of, targets_of, usable_rows
 from models_app.models import RegisteredModel
@@ -24,6 +30,8 @@ from models_app.refusals import Refused
 
 ROLE = "everlearn_role"
 DIGEST = "everlearn_digest"
+# The digest of the instance, in tables whose rows repeat few instances.
+INSTANCE = "everlearn_instance"
 TRAIN, HELD_OUT = "train", "held_out"
 
 MOST_TOLD = 20
@@ -39,7 +47,9 @@ class SchemaChanged(Refused):
 class Row:
     """One instance with its right answer; `feedback`: the ids of those who said so.
 
-    source: of the first of these, "" for base data. trusted: a person stands for one of these.
+    digest: tells it from other rows. repeats: of its instance, where rows repeat few instances and
+    `digest` is this row's alone; else "". source: of the first of `feedback`, "" for base data.
+    trusted: a person stands for one of these.
     """
 
     instance: dict[str, Any]
@@ -50,6 +60,16 @@ class Row:
     role: str = TRAIN
     source: str = ""
     trusted: bool = False
+    repeats: str = ""
+
+    @property
+    def instance_digest(self) -> str:
+        """The digest of its instance, which other rows may have as well."""
+        return self.repeats or self.digest
+
+    def is_among(self, digests: Collection[str]) -> bool:
+        """Whether the row, or every row of its instance, is one of these."""
+        return self.digest in digests or self.instance_digest in digests
 
 
 def rows_of(model: RegisteredModel, table: pd.DataFrame) -> list[Row]:
@@ -87,15 +107,32 @@ def _refuse_without_required(schema: Schema, instances: Sequence[dict[str, Any]]
         if missing := sum(name not in instance for instance in instances):
             raise ValueError(
                 f"column '{name}' is required, but {missing} of {len(instances)} rows have no "
-                "value there"
+                "value there. Fill them in, or declare the feature with required = false."
             )
 
 
-def golden_rows(rows: Sequence[Row], task: str) -> list[Row]:
-    """Those that should never train; which they are follows from the rows alone.
+def tell_apart(model: RegisteredModel, rows: Sequence[Row]) -> None:
+    """Number base rows of which no golden ones were chosen yet, where they repeat few instances.
 
-    Raises ValueError for too few rows.
+    Raises ValueError when nothing can be learnt from them.
     """
+    digests, task = [row.digest for row in rows], cast("Task", model.task)
+    targets = np.array([row.target for row in rows])
+    refuse_unlearnable(targets, task, target=model.target)
+    refuse_all_alike(digests)
+    if are_repeats(digests, targets, task):
+        number_repeats(rows)
+
+
+def number_repeats(rows: Sequence[Row]) -> None:
+    """Give each row a digest of its own, so that no row stands for those like it."""
+    numbered = digest_repeats([row.digest for row in rows], [row.target for row in rows])
+    for row, digest in zip(rows, numbered, strict=True):
+        row.digest, row.repeats = digest, row.digest
+
+
+def golden_rows(rows: Sequence[Row], task: str) -> list[Row]:
+    """Those that should never train; which they are follows from the rows alone."""
     mask = golden_split([row.digest for row in rows], np.array([row.target for row in rows]), task)
     return [row for row, is_golden in zip(rows, mask, strict=True) if is_golden]
 
@@ -121,7 +158,14 @@ def table_of(model: RegisteredModel, rows: Sequence[Row]) -> pd.DataFrame:
     columns[WEIGHT] = pd.Series([row.weight for row in rows], dtype=np.float64)
     columns[ROLE] = pd.Series([row.role for row in rows], dtype="str")
     columns[DIGEST] = pd.Series([row.digest for row in rows], dtype="str")
+    if any(row.repeats for row in rows):
+        columns[INSTANCE] = pd.Series([row.instance_digest for row in rows], dtype="str")
     return pd.DataFrame(columns)
+
+
+def digests_in(table: pd.DataFrame) -> frozenset[str]:
+    """The digests of the rows of a stored table, and of their instances where rows repeat."""
+    return frozenset(table[DIGEST]).union(table.get(INSTANCE, ()))
 
 
 def _feature_columns(

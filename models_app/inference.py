@@ -10,8 +10,15 @@ from models_app import datasets
 from models_app.declaration import DeclaredModel
 from models_app.learning import profile
 from models_app.learning.conventions import Convention
+from models_app.learning.evidence import refuse_unlearnable
 from models_app.learning.profile import Declared, Understanding
-from models_app.learning.tables import Task, default_metric, infer_schema, infer_task
+from models_app.learning.tables import (
+    Task,
+    default_metric,
+    infer_schema,
+    infer_task,
+    targets_of,
+)
 from models_app.models import RegisteredModel
 from models_app.table_files import FileForm
 
@@ -32,6 +39,10 @@ def learnt_from(
     form = FileForm(declared.reading.separator or "", declared.reading.encoding or "utf-8")
     frame, found, _ = datasets.read_texts(source, form)
     understood = profile.understand(frame, declared.target, _declared(declared, found))
+    if stored is None:
+        # What was declared before goes on serving, whatever its data has become since.
+        targets = targets_of(understood.rows[declared.target], understood.task)
+        refuse_unlearnable(targets, understood.task, target=declared.target)
     known = (stored.task, stored.metric, stored.estimator) if stored else None
     metric = _metric(declared, understood.task, known)
     return {

@@ -111,6 +111,8 @@ def gate_report(gate: Mapping[str, Any] | None) -> SafeString:
     if gate.get("left_to_a_person"):
         head += SafeString('<p class="mb-3">A person who may promote decides: look at the checks'
                            " that failed and at the sources below.</p>")  # fmt: skip
+    for note in gate.get("notes", ()):
+        head += format_html('<p class="mb-3">{}</p>', note)
     rows = [_check_row(check) for check in gate["checks"]]
     return mark_safe(head + table(["Check", "Result", "Value", "Limit"], rows))  # noqa: S308
 

@@ -20,14 +20,17 @@ from django.conf import settings
 
 from feedback_app.training_rows import (
     DIGEST,
+    INSTANCE,
     ROLE,
     Row,
     digest_of,
     golden_rows,
+    number_repeats,
     refuse_changed,
     rows_of,
     seed_of,
     table_of,
+    tell_apart,
 )
 from models_app import datasets, declaration, inference
 from models_app.declaration import DeclaredModel
@@ -92,6 +95,7 @@ def declared_lesson(name: str, data: str) -> Lesson:
         **inference.learnt_from(declared, base, stored=None),
     )  # fmt: skip
     rows = rows_of(model, datasets.read_for(model)[0])
+    tell_apart(model, rows)
     golden = {row.digest for row in golden_rows(rows, model.task)}
     unseen = [row for row in rows if row.digest in golden]
     return _lesson(model, [row for row in rows if row.digest not in golden], unseen, model.recipe)
@@ -107,7 +111,9 @@ def frozen_lesson(name: str, file: bytes, data: str, say: Say) -> Lesson:
     model = _agreed(name, about, say)
     never, columns = frozenset(about["never"]), [*model.schema.names, model.target, WEIGHT]
     base = _other_rows(model, data, table) if data else _known_rows(model, say)
-    unseen = [row for row in base if row.digest in never]
+    if about.get("repeated"):
+        number_repeats(base)
+    unseen = [row for row in base if row.is_among(never)]
     if data and (rows := _with_base(model, table, base, about)) is not None:
         lesson = _lesson(model, rows, unseen, about["recipe"])
         return replace(lesson, installation=about["installation"])
@@ -128,7 +134,8 @@ def _lesson(model: RegisteredModel, rows: list[Row], unseen: list[Row], recipe: 
         raise LessonRefused("no row is left to train on once those that judge are kept apart")
     digest, table = digest_of(rows), table_of(model, rows)
     named = BytesIO()
-    table[[ROLE, DIGEST]].to_parquet(named, index=False, compression="zstd")
+    told = [name for name in (ROLE, DIGEST, INSTANCE) if name in table]
+    table[told].to_parquet(named, index=False, compression="zstd")
     if len(named.getvalue()) > MOST_BYTES:
         raise LessonRefused(f"{len(rows)} rows are more than a service takes: 1.5 million or so")
     return Lesson(
@@ -218,9 +225,10 @@ def _with_base(
         row.weight = weight
     count = len(frozen) - about["feedback_rows"]
     feedback, never = frozen[count:], frozenset(about["never"])
-    said = {(row.digest, row.target) for row in feedback}
-    kept = [row for row in base if row.digest not in never and (row.digest, row.target) not in said]
-    same = [(row.digest, row.target) for row in kept]
+    # Where rows repeat, those of feedback are observations beside those of the base data.
+    said = set() if about.get("repeated") else {(row.digest, row.target) for row in feedback}
+    kept = [row for row in base if not row.is_among(never) and (row.digest, row.target) not in said]
+    same = [(row.instance_digest, row.target) for row in kept]
     if same == [(row.digest, row.target) for row in frozen[:count]]:
         return None
     return [*kept, *feedback]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from models_app.learning.kinds import category_text
 
-FEWEST_ROWS = 10
+# As many golden rows as a judgement wants, if that is no more than a third of all.
+ENOUGH = 30
+# Of fewer different instances no third is enough; where each stands in three rows and more, these
+# are observations of their own and no copies.
+FEW_INSTANCES = 3 * ENOUGH
+REPEATED = 3
+# Fewer instances than this are never kept back whole: what is left would be a part of the world.
+FEWEST_INSTANCES = 10
 
 
 def digest_instance(instance: Mapping[str, Any]) -> str:
@@ -40,30 +47,56 @@ def golden_split(
     task: str,
     *,
     share: float = 0.2,
-    enough: int = 30,
+    enough: int = ENOUGH,
 ) -> NDArray[np.bool_]:
     """Which rows become golden: a mask of shape (n,) that follows from the digests alone.
 
-    digests: one an instance; rows that share one stay together, in the least of their
-    classes. targets: shape (n,), classes in classification. Takes `share` of each class, and
-    up to a third where that is needed for `enough` rows; a class keeps one training row at
-    least. Raises ValueError for fewer than 10 different instances.
+    digests: one an instance, or one a row by `digest_repeats`; rows that share one stay together,
+    in the least of their classes. targets: shape (n,), classes in classification. Takes `share`
+    of each class, and up to a third where that is needed for `enough` rows; a class keeps one
+    training row at least.
     """
     groups: dict[str, str] = {}
     for digest, target in zip(digests, targets, strict=True):
         stratum = str(target) if task == "classification" else ""
         groups[digest] = min(stratum, groups.get(digest, stratum))
-    if len(groups) < FEWEST_ROWS:
-        raise ValueError(
-            f"{len(groups)} different rows are too few to learn from: "
-            f"at least {FEWEST_ROWS} are needed"
-        )
-    share = max(share, min(enough / len(groups), 1 / 3))
+    share = max(share, min(enough / max(1, len(groups)), 1 / 3))
     golden: set[str] = set()
     for members in _strata(groups).values():
         # A digest is as good as a draw, and stays the same when rows are added or moved.
         golden.update(sorted(members)[: min(round(share * len(members)), len(members) - 1)])
     return np.array([digest in golden for digest in digests], dtype=np.bool_)
+
+
+def are_repeats(digests: Sequence[str], targets: NDArray[Any], task: str) -> bool:
+    """Whether each row counts by itself, because a few instances stand in many rows.
+
+    digests: one an instance. To keep a whole instance from training would then keep back a part of
+    the world, such as all women in second class; so each instance both trains and judges, by
+    different rows. Where instances are many, repeats of one stay on one side.
+    """
+    different = len(set(digests))
+    if different < FEWEST_INSTANCES:
+        return True
+    if different < FEW_INSTANCES and len(digests) >= REPEATED * different:
+        return True
+    # Where each class is one instance, none could be kept back.
+    return not golden_split(digests, targets, task).any()
+
+
+def digest_repeats(digests: Iterable[str], targets: Iterable[Any]) -> list[str]:
+    """A digest for each row, of its instance, its target and how many like it came before.
+
+    As a set they are the same whatever the order of the rows.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    told: list[str] = []
+    for digest, target in zip(digests, targets, strict=True):
+        row = (digest, _plain(target))
+        line = json.dumps([*row, counts[row]])
+        told.append(hashlib.sha256(line.encode()).hexdigest())
+        counts[row] += 1
+    return told
 
 
 def holdout_newest(n: int, share: float) -> NDArray[np.bool_]:

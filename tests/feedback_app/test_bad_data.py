@@ -56,7 +56,7 @@ BAD = {
     "mixed encodings": (csv(leaves()) + "5,5,ölm\n".encode("latin-1"), "UTF-8"),
     "all one class": (csv(leaves().assign(kind="oak")), "oak"),
     "three rows": (csv(leaves(3)), "rows"),
-    "constant features": (csv(leaves().assign(length=1.0, width=2.0)), "different rows"),
+    "constant features": (csv(leaves().assign(length=1.0, width=2.0)), "nothing tells"),
     "no rows": (b"length,width,kind\n", "no rows"),
     "no table": (b"\x00\x01\x02", "bad.csv"),
 }  # fmt: skip

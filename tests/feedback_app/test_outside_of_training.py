@@ -239,7 +239,9 @@ def test_a_champion_that_hardly_errs_is_no_reason_to_doubt_small_differences(
     golden.keep(model, golden.Golden("size", answers=answers, table=secrets.token_hex(32)))
     metrics = {"neg_root_mean_squared_error": -1e-9}
     version = make_champion(model, classes=[], metrics=metrics)
-    prediction = make_prediction(version, value=11.0, probabilities=None, input={"length": 1.0})
+    prediction = make_prediction(
+        version, value=11.0, probabilities=None, input={"length": 1.0, "width": 1.0}
+    )
 
     body = api.post(PATH, {"prediction": prediction.pk, "value": value}).json()
 

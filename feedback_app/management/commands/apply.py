@@ -8,14 +8,19 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 
-from feedback_app import retraining
+from feedback_app import fitting, retraining
 from feedback_app.following_runs import wait_for_runs
 from feedback_app.models import RetrainingRun
 from models_app import applying, declaration
 from models_app.management import profile_table
 from models_app.management.acting import ActingCommand
 from models_app.models import ModelVersion, RegisteredModel
+
+# What a model is declared with that its feedback may no longer fit.
+DECIDE_WHAT_FITS = frozenset({"features", "target", "task"})
+TOLD = "cannot train as the model is declared now, or can again: see their status and reasons."
 
 
 class Command(ActingCommand):
@@ -53,11 +58,23 @@ class Command(ActingCommand):
             for described in applying.profiles(declared, path, changes):
                 profile_table.show(described, self.stdout)
             raise SystemExit(2 if changes else 0)
-        applying.apply(changes, actor=actor)
+        with transaction.atomic():
+            applying.apply(changes, actor=actor)
+            self._settle_feedback(changes)
         if options["train"]:
             runs = self._requested(actor, self._outdated(list(declared.models)))
             if not options["no_wait"]:
                 self._follow(runs)
+
+    def _settle_feedback(self, changes: list[applying.Change]) -> None:
+        """Set aside the feedback that models can no longer learn, or take it back."""
+        for change in changes:
+            if change.verb != "update" or not DECIDE_WHAT_FITS.intersection(change.fields):
+                continue
+            before, _ = change.fields.get("target", ("", ""))
+            model = RegisteredModel.objects.get(name=change.name)
+            if words := fitting.settle(model, target_before=str(before)):
+                self.stdout.write(f"    {words} of feedback {TOLD}")
 
     @staticmethod
     def _outdated(names: list[str]) -> list[RegisteredModel]:

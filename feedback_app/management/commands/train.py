@@ -81,9 +81,12 @@ class Command(ActingCommand):
         if not run.verdict:
             raise CommandError(f"{run} {run.status}: {run.error}")
         self.stdout.write(f"{run.version}: {run.verdict}")
-        for check in (run.version.gate or {}).get("checks", ()) if run.version else ():
+        gate = (run.version.gate if run.version else None) or {}
+        for check in gate.get("checks", ()):
             sign = "ok" if check["passed"] else "NO"
             self.stdout.write(f"  {sign} {check['name']}: {check['value']} ({check['limit']})")
+        for note in gate.get("notes", ()):
+            self.stdout.write(f"  {note}")
         if run.error:
             self.stderr.write(run.error)
         if run.verdict != "PROMOTE":

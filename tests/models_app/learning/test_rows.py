@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models_app.learning import tables
-from models_app.learning.rows import digest_instance, digest_rows, golden_split, holdout_newest
+from models_app.learning.rows import (
+    are_repeats,
+    digest_instance,
+    digest_repeats,
+    digest_rows,
+    golden_split,
+    holdout_newest,
+)
 from tests.models_app.learning.real_data import prepared
 
 rows = st.lists(
@@ -89,9 +96,42 @@ def test_a_small_set_gives_up_to_a_third_for_the_gate_to_have_enough() -> None:
     assert golden.sum() == 20
 
 
-def test_too_few_different_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="3 different rows are too few"):
-        golden_split(digests_of([1, 2, 3] * 10), np.zeros(30), "regression")
+@pytest.mark.parametrize(
+    ("numbers", "repeats"),
+    [
+        ([1, 2, 3] * 10, True),
+        (list(range(9)), True),
+        (list(range(30)) * 3, True),
+        (list(range(30)) * 2, False),
+        (list(range(89)) * 3, True),
+        (list(range(90)) * 3, False),
+        (list(range(1000)), False),
+    ],
+)
+def test_rows_count_one_by_one_where_they_repeat_few_instances(
+    numbers: list[int], repeats: bool
+) -> None:
+    assert are_repeats(digests_of(numbers), np.zeros(len(numbers)), "regression") == repeats
+
+
+def test_rows_count_one_by_one_where_each_class_is_one_instance() -> None:
+    numbers = list(range(100)) * 3
+    targets = np.array([str(number) for number in numbers])
+
+    assert are_repeats(digests_of(numbers), targets, "classification")
+
+
+@given(rows, st.randoms(use_true_random=False))
+def test_repeats_are_told_apart_whatever_their_order(
+    drawn: list[tuple[int, str]], shuffler: random.Random
+) -> None:
+    def told(of: list[tuple[int, str]]) -> list[str]:
+        numbers, targets = map(list, zip(*of, strict=True))
+        return digest_repeats(digests_of(numbers), targets)
+
+    assert sorted(told(drawn)) == sorted(told(shuffler.sample(drawn, len(drawn))))
+    assert len(set(told(drawn))) == len(drawn)
+    assert set(told(drawn[:-1])) < set(told(drawn))
 
 
 def test_the_newest_rows_are_held_out() -> None:
