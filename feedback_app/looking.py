@@ -111,8 +111,10 @@ def _read(model: RegisteredModel) -> SourceState:
         )
     except subprocess.TimeoutExpired:
         raise NotCounted("its rows were not counted in time") from None
-    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
-    if done.returncode or not lines:
-        last = lines[-1].removeprefix("CommandError: ") if lines else f"exit {done.returncode}"
-        raise NotCounted(last)
+    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or [""]
+    if done.returncode or not lines[-1]:
+        _, refused, why = lines[-1].rpartition("CommandError: ")
+        if not refused:
+            logger.error("the rows of %s were not counted: %s", model, without_secrets(done.stderr))
+        raise NotCounted(why if refused else "its rows could not be counted; the log says more")
     return SourceState(**json.loads(lines[-1]))

@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_POST
 
-from feedback_app import intake
+from feedback_app import fitting, intake
 from feedback_app.models import Feedback
 from models_app import pages, typed_values
 from models_app.bundles import Bundle
@@ -23,6 +23,7 @@ from models_app.strangers import address_of
 
 LEARNT = "Thank you. The next training learns from it."
 LOOKED_AT = "Thank you. A person looks at it before the model learns from it."
+TOO_LATE = "Thank you. The model has changed since that answer, so it cannot learn from this."
 
 
 class WordForm(forms.Form):
@@ -54,6 +55,8 @@ class WordForm(forms.Form):
 def thanks_for(feedback: Feedback, speaker: intake.Speaker) -> str:
     """What becomes of a word, as far as its speaker may know."""
     status = feedback.status_for(reviewer=speaker.trusted)
+    if not set(feedback.reasons).isdisjoint(fitting.CHANGED):
+        return TOO_LATE
     return LEARNT if status == Feedback.Status.ACCEPTED else LOOKED_AT
 
 

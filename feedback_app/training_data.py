@@ -6,6 +6,7 @@ memory ends that process and not the one that answers.
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ from feedback_app.secrecy import without_secrets
 from models_app import lifeline
 from models_app.models import RegisteredModel
 from models_app.refusals import Conflict, Unavailable
+
+logger = logging.getLogger(__name__)
 
 FORMATS = ("parquet", "csv")
 PIECE = 2**16
@@ -97,6 +100,11 @@ def _alone() -> Iterator[None]:
 
 
 def _reason(errors: IO[bytes]) -> str:
+    """What the command refused; whatever else ended it is for the log."""
     errors.seek(0)
-    lines = errors.read().decode(errors="replace").strip().splitlines() or ["no more was said"]
-    return without_secrets(lines[-1].removeprefix("CommandError: "))[:LONGEST_REASON]
+    said = errors.read().decode(errors="replace").strip()
+    _, refused, why = said.rpartition("CommandError: ")
+    if not refused or "\n" in why:
+        logger.error("no file of training data was made: %s", without_secrets(said))
+        why = "The rows could not be made into a file. The log of the service says more."
+    return without_secrets(why)[:LONGEST_REASON]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from django.core.management import call_command
+from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -24,7 +25,9 @@ from feedback_app import (
     triggering,
 )
 from feedback_app.attempts import carry_out
+from feedback_app.links import Link
 from feedback_app.models import Feedback
+from feedback_app.pages import TOO_LATE
 from models_app.actors import system_user
 from models_app.models import Prediction, RegisteredModel
 from models_app.refusals import Conflict
@@ -88,10 +91,13 @@ def test_labels_that_come_after_a_new_required_column_say_that_they_cannot_train
     sent = [{"prediction": str(one.pk), "value": "oak"} for one in asked]
     answer = api.post("/api/feedback/", sent, format="json").json()
     single = api.post("/api/feedback/", {"prediction": asked[0].pk, "value": "oak"}).json()
+    link = Link(asked[1].pk, "one", timezone.now() + timedelta(seconds=60))
+    page = Client().post(f"/f/{link}", {"right": "on"})
 
     assert {one["status"] for one in answer["results"]} == {"quarantined"}
     assert (single["status"], single["reasons"]) == ("quarantined", ["features_changed"])
     assert Feedback.objects.first().reason_details == {"features_changed": ["hue"]}  # type: ignore[union-attr]
+    assert TOO_LATE in page.text
     assert triggering.feedback_since_last_snapshot(model) == 0
     assert frozen(model, with_hue()) == 0
 
@@ -181,6 +187,21 @@ def test_answers_for_another_target_wait_until_the_target_is_back(declare: Any) 
 
     declare(table)
     assert waiting(word) == ("accepted", [])
+
+
+def test_a_label_for_the_target_of_before_does_not_train_for_the_target_of_now(
+    declare: Any, api: APIClient
+) -> None:
+    table = leaves().assign(size=["large", "small"] * 60)
+    model = declare(table)
+    frozen(model, table)
+    asked = make_prediction(make_champion(model), input={**LONG, "size": "large"})
+    declare(table, DECLARED.replace('"kind"', '"size"'))
+
+    said = api.post("/api/feedback/", {"prediction": asked.pk, "value": "oak"}).json()
+
+    assert said["status"] == "quarantined"
+    assert "target_changed" in said["reasons"]
 
 
 def test_a_class_that_is_in_the_data_no_more_waits_for_a_person(declare: Any) -> None:

@@ -27,6 +27,7 @@ from feedback_app import (
 from feedback_app.attempts import carry_out
 from feedback_app.models import Feedback, RetrainingRun
 from feedback_app.standalone import lessons
+from models_app import reports
 from models_app.actors import system_user
 from models_app.learning.rows import digest_instance
 from models_app.learning.tables import infer_schema, instances_of
@@ -102,6 +103,7 @@ def test_a_model_of_few_combinations_serves_and_says_what_its_score_is_worth() -
     assert 0.72 < model.champion.metrics["accuracy"] < 0.9
     assert model.champion.gate
     assert "repeat few different instances" in model.champion.gate["notes"][0]
+    assert model.champion.gate["notes"][0] in reports.gate_report(model.champion.gate)
 
 
 def test_the_order_of_rows_moves_no_row_from_judging_to_training() -> None:
