@@ -12,7 +12,8 @@ _ATTR = "features"
 
 def fitted(schema: Schema, features: Mapping[str, Any]) -> dict[str, Any]:
     """The instance without what is no feature any more: base data has that no longer either."""
-    return {name: value for name, value in features.items() if name in schema.names}
+    known = set(schema.names)
+    return {name: value for name, value in features.items() if name in known}
 
 
 def misfitting(schema: Schema, features: Mapping[str, Any]) -> list[str]:

@@ -167,6 +167,23 @@ def test_several_words_about_one_prediction_are_one_row() -> None:
     assert frozen(model, base).feedback_rows == 1
 
 
+def test_of_the_feedback_since_the_champion_a_part_judges_and_does_not_train() -> None:
+    base = passengers()
+    model = model_of(base, "survived")
+    trained(model)
+    for _ in range(40):
+        make_feedback(model, features=WOMAN, value="no")
+
+    snapshot = frozen(model, base)
+    loaded = snapshots.load(snapshot, champion=model.champion)
+
+    judging = int((~loaded.is_golden).sum())
+    assert snapshot.feedback_rows == 40
+    assert 0 < judging < 20
+    assert len(loaded.train) == 480 + 40 - judging
+    assert int(loaded.is_golden.sum()) == 120
+
+
 def test_no_word_on_such_a_model_tells_a_golden_row() -> None:
     base = passengers()
     model = model_of(base, "survived")
