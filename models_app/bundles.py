@@ -24,6 +24,7 @@ from django.core.files.storage import default_storage
 from django.utils.module_loading import import_string
 
 from models_app import atomic_storage, signing
+from models_app.learning.agreement import WIDEST, difference
 from models_app.learning.answers import Answers
 from models_app.learning.background import background_rows
 from models_app.learning.kinds import Columns
@@ -41,7 +42,7 @@ SMOKE = "smoke.json"
 # Where MLflow keeps a bundle, within the folder of the version.
 FOLDER = "everlearn"
 FILES = frozenset({"model.onnx", "estimator.skops", SMOKE})
-TOLERANCE = 1e-4
+OLD_PART_OF_SIZE = 1e-3
 # A bundle made before bundles held background rows has training rows as the first smoke rows.
 OLD_BACKGROUND_ROWS = 10
 MOST_BACKGROUND_ROWS = 10
@@ -99,7 +100,7 @@ def load(digest: str) -> Bundle:
         files = {name: _fetch(digest, name, sha) for name, sha in manifest["files"].items()}
         smoke = json.loads(files[SMOKE])
         bundle = _open(digest, manifest, files)
-        _refuse_other_answers(bundle, smoke)
+        _refuse_other_answers(bundle, smoke, _allowed(manifest, smoke))
         bundle = replace(bundle, background=_background(bundle.schema, manifest, smoke))
     except BundleRefused:
         raise
@@ -219,29 +220,7 @@ def smoke_of(bundle_answers: Answers, instances: list[dict[str, Any]]) -> bytes:
     return json.dumps(expected, ensure_ascii=False).encode()
 
 
-def disagreement(expected: Answers, given: Answers) -> float:
-    """How far two sets of answers are apart at worst: 0 when equal, at most 1e-4 when alike.
-
-    Probabilities differ by their largest difference, numbers relative to the spread of the
-    expected ones; another class, unless a tie, or a number that is not finite, is infinitely
-    far.
-    """
-    if not expected.classes:
-        spread = max(float(np.std(expected.values)), float(np.abs(expected.values).max()) * 1e-3)
-        return _worst(np.abs(expected.values - given.values) / (spread or 1.0))
-    if expected.probabilities is None or given.probabilities is None:
-        return 0.0 if (expected.values == given.values).all() else np.inf
-    worst = _worst(np.abs(expected.probabilities - given.probabilities))
-    ranked = np.sort(expected.probabilities, axis=1)
-    tied = ranked[:, -1] - ranked[:, -2] <= 2 * TOLERANCE
-    return worst if ((expected.values == given.values) | tied).all() else np.inf
-
-
-def _worst(differences: np.ndarray[Any, Any]) -> float:
-    return float(differences.max()) if np.isfinite(differences).all() else np.inf
-
-
-def _refuse_other_answers(bundle: Bundle, smoke: Mapping[str, Any]) -> None:
+def _refuse_other_answers(bundle: Bundle, smoke: Mapping[str, Any], allowed: float) -> None:
     probabilities = smoke["probabilities"]
     dtype = object if bundle.classes else np.float64
     expected = Answers(
@@ -251,12 +230,25 @@ def _refuse_other_answers(bundle: Bundle, smoke: Mapping[str, Any]) -> None:
     )
     bundle.schema.check(smoke["instances"])
     given = bundle.answer(bundle.schema.columns(smoke["instances"]))
-    if (apart := disagreement(expected, given)) > TOLERANCE:
+    # NaN, which compares as false, must not pass.
+    if not (apart := difference(expected, given)) <= allowed:
         raise BundleRefused(
             f"bundle {bundle.digest[:12]} answers its smoke rows otherwise than when it was "
-            f"made (off by {apart:.2g}, {TOLERANCE} is allowed)",
+            f"made (off by {apart:.2g}, {allowed:.2g} is allowed)",
             code="smoke_failed",
         )
+
+
+def _allowed(manifest: Mapping[str, Any], smoke: Mapping[str, Any]) -> float:
+    """How far the answers to its smoke rows may be from those that it was made with."""
+    if (stated := manifest.get("tolerance")) is not None:
+        return float(stated)
+    if smoke["probabilities"] is not None or manifest["classes"]:
+        return WIDEST
+    # Made before bundles said so; its graph answers in float32, however large the numbers are.
+    values = np.array(smoke["values"], dtype=np.float64)
+    spread = max(float(np.std(values)), float(np.abs(values).max()) * OLD_PART_OF_SIZE)
+    return WIDEST * (spread or 1.0)
 
 
 def _refuse_unsigned(digest: str) -> None:

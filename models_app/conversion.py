@@ -7,10 +7,7 @@ ways in which the two differ; else the estimator itself goes into the bundle.
 from __future__ import annotations
 
 import logging
-import warnings
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +15,10 @@ import numpy as np
 import onnxruntime
 import skl2onnx
 import sklearn
-from onnx import ModelProto, TensorProto
-from onnx.helper import make_tensor_value_info
-from skl2onnx.common.data_types import FloatTensorType, StringTensorType
-from sklearn.compose import ColumnTransformer
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.pipeline import FeatureUnion, Pipeline
 
 from models_app import bundles
+from models_app.converters.graphs import NUMBERS, Inconvertible, graph_of
+from models_app.learning.agreement import difference, tolerance
 from models_app.learning.answers import Answers
 from models_app.learning.background import background_rows
 from models_app.learning.kinds import Columns
@@ -39,8 +32,6 @@ from models_app.runtimes.onnx import OnnxRuntime
 
 logger = logging.getLogger(__name__)
 
-# The newest that onnxruntime, skl2onnx and the operators for text agree on.
-OPSET = {"": 18, "ai.onnx.ml": 3}
 SMOKE_ROWS = 10
 
 
@@ -53,10 +44,6 @@ class MadeBundle:
     fallback_reason: str
 
 
-class Inconvertible(Exception):
-    """ONNX cannot express this estimator truly; the message says where they part."""
-
-
 @dataclass(frozen=True)
 class _Subject:
     """What is being bundled, and the rows on which every form of it must agree."""
@@ -66,6 +53,7 @@ class _Subject:
     classes: tuple[str, ...]
     rows: Columns
     expected: Answers
+    tolerance: float
 
 
 @dataclass(frozen=True)
@@ -87,18 +75,22 @@ def make_bundle(
     task: str,
     classes: Sequence[str],
     instances: Sequence[Mapping[str, Any]],
+    error: float | None = None,
 ) -> MadeBundle:
     """Store the fitted estimator as a verified bundle and return its digest.
 
     instances: canonical rows, at least one, on which the bundle must answer as the estimator
-    does. Raises BundleRefused when no form of it can be served, and stores nothing that is
-    ever loaded.
+    does. error: of a regression, the root mean squared one on rows that it did not learn from;
+    None where there are none. Raises BundleRefused when no form of it can be served, and
+    stores nothing that is ever loaded.
     """
     rows = [dict(instance) for instance in instances]
     rows += probes_of(schema, rows[0])
     columns = schema.columns(rows)
     original = EstimatorRuntime(estimator, classes=tuple(classes))
-    subject = _Subject(estimator, schema, tuple(classes), columns, original.answer(columns))
+    expected = original.answer(columns)
+    allowed = tolerance(expected, error)
+    subject = _Subject(estimator, schema, tuple(classes), columns, expected, allowed)
     form, reason = _best_form(subject)
     if reason:
         logger.info("%s stays a scikit-learn estimator: %s", name, reason)
@@ -123,6 +115,7 @@ def _manifest(subject: _Subject, form: _Form, *, name: str, task: str) -> dict[s
         "features": subject.schema.to_json(),
         "inputs": form.inputs,
         "has_probabilities": subject.expected.probabilities is not None,
+        "tolerance": subject.tolerance,
         "runtime": form.name,
         "libraries": {
             "numpy": np.__version__,
@@ -141,8 +134,24 @@ def _best_form(subject: _Subject) -> tuple[_Form, str]:
 
 
 def _as_onnx(subject: _Subject) -> _Form:
+    """The estimator as a graph that answers alike. Raises Inconvertible where there is none."""
+    why = None
+    for numbers in NUMBERS:
+        try:
+            return _as_graph(subject, numbers)
+        except Inconvertible as error:
+            why = why or error
+    raise why or AssertionError
+
+
+def _as_graph(subject: _Subject, numbers: type) -> _Form:
     try:
-        graph, inputs = _joined(_convert(subject), list(subject.rows))
+        graph, inputs = graph_of(
+            subject.estimator,
+            subject.rows,
+            is_classifier=bool(subject.classes),
+            numbers=numbers,
+        )
         runtime = OnnxRuntime(
             graph,
             inputs=inputs,
@@ -156,94 +165,19 @@ def _as_onnx(subject: _Subject) -> _Form:
         # Converters raise whatever they like, and each of it means the same to us.
         first_line = (str(error).strip() or repr(error)).splitlines()[0]
         raise Inconvertible(f"not convertible to ONNX: {first_line[:300]}") from error
-    if (apart := bundles.disagreement(subject.expected, given)) > bundles.TOLERANCE:
+    if (apart := difference(subject.expected, given)) > subject.tolerance:
         raise Inconvertible(
             f"ONNX answers differ from the estimator's by up to {apart:.2g} "
-            f"({bundles.TOLERANCE} is allowed)"
+            f"({subject.tolerance:.2g} is allowed)"
         )
     return _Form("onnx", onnx_runtime.FILE, graph, runtime, inputs)
-
-
-def _convert(subject: _Subject) -> ModelProto:
-    # A copy, as the vectorizers in it are changed below.
-    estimator = deepcopy(subject.estimator)
-    options: dict[int, dict[str, Any]] = {}
-    if subject.classes:
-        options[id(estimator)] = {"zipmap": False}
-    for vectorizer in _vectorizers(estimator):
-        if vectorizer.lowercase:
-            # onnxruntime asks the machine's locale for lower case; many have none.
-            raise Inconvertible("a text vectorizer lower-cases, which ONNX leaves to the locale")
-        _trim(vectorizer)
-        if vectorizer.analyzer == "word":
-            options[id(vectorizer)] = {"tokenexp": vectorizer.token_pattern}
-    inputs = [
-        (name, (StringTensorType if column.dtype == object else FloatTensorType)([None, 1]))
-        for name, column in subject.rows.items()
-    ]
-    with warnings.catch_warnings():
-        # That something "may not work" is measured afterwards, row by row.
-        warnings.simplefilter("ignore")
-        model: ModelProto = skl2onnx.convert_sklearn(
-            estimator, name="bundle", initial_types=inputs, options=options, target_opset=OPSET
-        )
-    return model
-
-
-def _joined(model: ModelProto, columns: list[str]) -> tuple[bytes, list[list[str]]]:
-    """The graph with numbers that it only puts side by side as one input; each input's columns.
-
-    Every input costs microseconds a request, and every number would be one.
-    """
-    graph = model.graph
-    taken_by = Counter(name for node in graph.node for name in node.input)
-    column_of = dict(zip((one.name for one in graph.input), columns, strict=True))
-    joins = [
-        node
-        for node in graph.node
-        if node.op_type == "Concat" and all(column_of.get(one) for one in node.input)
-    ]
-    columns_of = {name: [column] for name, column in column_of.items()}
-    for node in joins:
-        if any(taken_by[name] > 1 for name in node.input):
-            continue
-        whole = make_tensor_value_info(node.output[0], TensorProto.FLOAT, [None, len(node.input)])
-        columns_of[node.output[0]] = [column_of[name] for name in node.input]
-        kept = [one for one in graph.input if one.name not in node.input]
-        del graph.input[:]
-        graph.input.extend([*kept, whole])
-        graph.node.remove(node)
-    return model.SerializeToString(), [columns_of[one.name] for one in graph.input]
-
-
-def _trim(vectorizer: CountVectorizer) -> None:
-    """Ask only for n-grams as long as any that was found; onnxruntime refuses longer ones."""
-    by_word = vectorizer.analyzer == "word"
-    lengths = (len(term.split(" ") if by_word else term) for term in vectorizer.vocabulary_)
-    shortest, longest = vectorizer.ngram_range
-    vectorizer.ngram_range = (shortest, max(shortest, min(longest, max(lengths))))
-
-
-def _vectorizers(estimator: Any) -> Iterator[CountVectorizer]:
-    """The fitted text vectorizers anywhere inside an estimator."""
-    if isinstance(estimator, CountVectorizer):
-        yield estimator
-    elif isinstance(estimator, Pipeline):
-        for _, part in estimator.steps:
-            yield from _vectorizers(part)
-    elif isinstance(estimator, FeatureUnion):
-        for _, part in estimator.transformer_list:
-            yield from _vectorizers(part)
-    elif isinstance(estimator, ColumnTransformer):
-        for _, part, _ in estimator.transformers_:
-            yield from _vectorizers(part)
 
 
 def _as_estimator(subject: _Subject) -> _Form:
     file = estimator_runtime.dumps(subject.estimator)
     runtime = EstimatorRuntime(estimator_runtime.loads(file), classes=subject.classes)
-    apart = bundles.disagreement(subject.expected, runtime.answer(subject.rows))
-    if apart > bundles.TOLERANCE:
+    apart = difference(subject.expected, runtime.answer(subject.rows))
+    if apart > subject.tolerance:
         raise BundleRefused(
             f"the estimator, stored and loaded again, answers differently (off by {apart:.2g})",
             code="smoke_failed",

@@ -16,11 +16,13 @@ from functools import cache
 from importlib.metadata import version as installed
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 from django.conf import settings
 
 from models_app import bundles, conversion, registry
 from models_app.learning import evaluation, selection, tables
+from models_app.learning.answers import Answers
 from models_app.learning.schema import Schema
 from models_app.learning.tables import WEIGHT, Task
 from models_app.learnt import Learnt
@@ -62,7 +64,7 @@ def learn(
         on_progress=on_progress,
     )
     on_progress("bundling", 0, 1)
-    learnt = _bundled(model, fitted, train, schema)
+    learnt = _bundled(model, fitted, train, schema, error=_error(fitted, model, schema, unseen))
     return replace(
         learnt,
         snapshot_digest=snapshot_digest,
@@ -78,7 +80,12 @@ def _searched(fitted: selection.Fitted, metric: str) -> dict[str, float]:
 
 
 def _bundled(
-    model: RegisteredModel, fitted: selection.Fitted, rows: pd.DataFrame, schema: Schema
+    model: RegisteredModel,
+    fitted: selection.Fitted,
+    rows: pd.DataFrame,
+    schema: Schema,
+    *,
+    error: float | None,
 ) -> Learnt:
     classes = tuple(str(one) for one in getattr(fitted.estimator, "classes_", ()))
     made = conversion.make_bundle(
@@ -88,6 +95,7 @@ def _bundled(
         task=model.task,
         classes=classes,
         instances=tables.instances_of(rows, schema),
+        error=error,
     )
     return Learnt(
         recipe=model.recipe,
@@ -98,6 +106,18 @@ def _bundled(
         runtime=made.runtime,
         parameters={"estimator": fitted.name, "rows": len(rows), **fitted.parameters},
     )
+
+
+def _error(
+    fitted: selection.Fitted, model: RegisteredModel, schema: Schema, unseen: pd.DataFrame
+) -> float | None:
+    """A regression's root mean squared error on rows that it did not learn from."""
+    if model.task != "regression" or unseen.empty:
+        return None
+    predicted = fitted.estimator.predict(tables.encode(unseen, schema))
+    answers = Answers(np.asarray(predicted, dtype=np.float64).ravel())
+    targets = tables.targets_of(unseen[model.target], "regression")
+    return -evaluation.score("neg_root_mean_squared_error", targets, answers)
 
 
 def _pack(estimator: Any, schema: Schema, digest: str, beside: Mapping[str, bytes]) -> bytes:

@@ -12,6 +12,14 @@ from typing import Any
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
+    AdaBoostClassifier,
+    AdaBoostRegressor,
+    BaggingClassifier,
+    BaggingRegressor,
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     RandomForestClassifier,
@@ -28,6 +36,7 @@ from sklearn.linear_model import (
 )
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import BaseDecisionTree
 
 from models_app.learning.schema import Schema
 from models_app.learning.spelling import unknown_name
@@ -89,7 +98,19 @@ CATALOGUE: dict[str, Entry] = {
 WIDE_TEXT = 20_000
 # Trees need dense columns, and so may an estimator that we know nothing about.
 NARROW_TEXT = 200
-_UNKNOWN = Entry({}, linear=True)
+# Trees split a number where they would split it scaled; scaling would only cost digits.
+_TREES = (
+    BaseDecisionTree,
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+_OF_TREES_UNLESS_TOLD = (AdaBoostClassifier, AdaBoostRegressor, BaggingClassifier, BaggingRegressor)
 
 
 def check_estimator(estimator: str, task: Task) -> None:
@@ -111,9 +132,9 @@ def build(
     made = _make(estimator, task)
     made.set_params(**(parameters or {}))
     if not isinstance(made, Pipeline):
-        entry = CATALOGUE.get(estimator, _UNKNOWN)
-        dense = estimator not in CATALOGUE or not entry.linear
-        columns = _preprocessing(schema, scale=entry.linear, dense=dense)
+        entry = CATALOGUE.get(estimator)
+        scale = entry.linear if entry else not _is_of_trees(made)
+        columns = _preprocessing(schema, scale=scale, dense=entry is None or not entry.linear)
         made = Pipeline([("columns", columns), ("estimator", made)])
     unseeded = {
         name: seed
@@ -126,6 +147,12 @@ def build(
 def takes_weights(pipeline: Pipeline) -> bool:
     """Whether the last step of the pipeline can weigh its training rows."""
     return "sample_weight" in inspect.signature(pipeline.steps[-1][1].fit).parameters
+
+
+def _is_of_trees(estimator: Any) -> bool:
+    if isinstance(estimator, _OF_TREES_UNLESS_TOLD):
+        return estimator.estimator is None or _is_of_trees(estimator.estimator)
+    return isinstance(estimator, _TREES)
 
 
 def _make(estimator: str, task: Task) -> Any:

@@ -24,6 +24,14 @@ _DIGITS = 7
 MOST_MEMORY = 2 << 30
 
 
+# What an input takes. Graphs of before took numbers in float32.
+_TYPES: Mapping[str, type] = {
+    "tensor(double)": np.float64,
+    "tensor(float)": np.float32,
+    "tensor(string)": object,
+}
+
+
 class OnnxRuntime:
     """A graph whose inputs, in its order, each take the columns that `inputs` has for it.
 
@@ -55,8 +63,10 @@ class OnnxRuntime:
         self._session = onnxruntime.InferenceSession(
             graph, options, providers=["CPUExecutionProvider"]
         )
-        names = [one.name for one in self._session.get_inputs()]
-        self._inputs = list(zip(names, inputs, strict=True))
+        self._inputs = [
+            (one.name, _TYPES[one.type], taken)
+            for one, taken in zip(self._session.get_inputs(), inputs, strict=True)
+        ]
         outputs = [one.name for one in self._session.get_outputs()]
         self._outputs = outputs[: 2 if has_probabilities else 1]
         self._classes = tuple(classes)
@@ -72,7 +82,8 @@ class OnnxRuntime:
 
     def answer(self, columns: Columns, *, within: float | None = None) -> Answers:
         feed = {
-            name: _as_input([columns[column] for column in taken]) for name, taken in self._inputs
+            name: _as_input([columns[column] for column in taken], dtype)
+            for name, dtype, taken in self._inputs
         }
         outputs = self._run(feed, within)
         if not self._classes:
@@ -111,13 +122,12 @@ def _bound_memory() -> None:
     onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(bounds))
 
 
-def _as_input(columns: list[NDArray[Any]]) -> NDArray[Any]:
-    first = columns[0]
-    if first.dtype == object:
-        return first.reshape(-1, 1)
-    return np.array(columns, dtype=np.float32).T
+def _as_input(columns: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
+    if dtype is object:
+        return columns[0].reshape(-1, 1)
+    return np.array(columns, dtype=dtype).T
 
 
-def _shortest(value: np.float32) -> float:
+def _shortest(value: np.floating[Any]) -> float:
     """The float with the fewest digits that is this float32: 3.4, not 3.4000000953674316."""
     return float(str(value))

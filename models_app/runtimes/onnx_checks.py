@@ -27,7 +27,7 @@ _SIZES: Mapping[int, int] = {
     TensorProto.FLOAT: 4, TensorProto.DOUBLE: 8, TensorProto.INT32: 4, TensorProto.INT64: 8,
     TensorProto.BOOL: 1, TensorProto.STRING: 0,
 }  # fmt: skip
-_INPUTS = (TensorProto.FLOAT, TensorProto.STRING)
+_INPUTS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.STRING)
 _Kind = AttributeProto
 _PLAIN = (_Kind.FLOAT, _Kind.INT, _Kind.STRING, _Kind.FLOATS, _Kind.INTS, _Kind.STRINGS)
 
@@ -145,7 +145,8 @@ def _check_operator(node: NodeProto) -> None:
         expect(
             attribute.name in allowed and not attribute.ref_attr_name, f"its graph has a {named}"
         )
-        special = {"body": _Kind.GRAPH, "value": _Kind.TENSOR}.get(attribute.name)
+        tensor = attribute.name == "value" or attribute.name.endswith("_as_tensor")
+        special = _Kind.TENSOR if tensor else {"body": _Kind.GRAPH}.get(attribute.name)
         right = attribute.type == special if special else attribute.type in _PLAIN
         expect(right, f"its graph has a {named} of another type")
 

@@ -5,13 +5,14 @@ onnxruntime computes the length of one from another and does not look at the end
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto
+from onnx import NodeProto, TensorProto
 
 from models_app.runtimes.onnx_operators import TOKEN_PATTERNS
 from models_app.runtimes.onnx_shapes import Shapes
@@ -41,7 +42,10 @@ class Attributes:
     def count(self, name: str) -> int:
         """How many items a list has."""
         one = self._by_name.get(name)
-        return 0 if one is None else len(one.ints) + len(one.floats) + len(one.strings)
+        if one is None:
+            return 0
+        tensor = math.prod(one.t.dims) if one.HasField("t") else 0
+        return len(one.ints) + len(one.floats) + len(one.strings) + tensor
 
     def texts(self, name: str) -> list[bytes]:
         return list(self._by_name[name].strings) if name in self._by_name else []
@@ -59,6 +63,17 @@ class Attributes:
         for name in names:
             self.expect(self.count(name) in allowed, f"has {self.count(name)} of {name}, which "
                         f"does not fit the rest of it")  # fmt: skip
+
+    def numbers(self, name: str, *, double: bool) -> int:
+        """How many numbers a list has that is a tensor where they are in double, and only there."""
+        tensor = f"{name}_as_tensor"
+        given, other = (tensor, name) if double else (name, tensor)
+        self.expect(other not in self._by_name, f"has {other}, which does not fit its rows")
+        if double and given in self._by_name:
+            flat = self._by_name[given].t
+            right = flat.data_type == TensorProto.DOUBLE and len(flat.dims) == 1
+            self.expect(right, f"has {given} of another type")
+        return self.count(given)
 
     @property
     def labels(self) -> int:
@@ -174,8 +189,11 @@ def _trees(attributes: Attributes, node: NodeProto, shapes: Shapes) -> None:
     modes = attributes.texts("nodes_modes")
     count = len(modes)
     attributes.expect(count, "has no nodes")
-    names = ("treeids", "nodeids", "featureids", "truenodeids", "falsenodeids", "values")
+    names = ("treeids", "nodeids", "featureids", "truenodeids", "falsenodeids")
     attributes.expect_counts((count,), *(f"nodes_{name}" for name in names))
+    double = shapes.element(node.input[0]) == TensorProto.DOUBLE
+    thresholds = attributes.numbers("nodes_values", double=double)
+    attributes.expect(thresholds == count, f"has {thresholds} thresholds for {count} nodes")
     attributes.expect_counts((0, count), "nodes_hitrates", "nodes_missing_value_tracks_true")
     attributes.expect(set(modes) <= {b"LEAF", *_BRANCHES}, "has nodes of an unknown mode")
     inner = np.array(modes) != b"LEAF"
@@ -184,7 +202,7 @@ def _trees(attributes: Attributes, node: NodeProto, shapes: Shapes) -> None:
     attributes.expect(within, "asks for a column that its rows do not have")
     places = _Places(attributes)
     _check_links(attributes, places, inner)
-    _check_leaves(attributes, places, ~inner)
+    _check_leaves(attributes, places, ~inner, double=double)
 
 
 class _Places:
@@ -238,7 +256,9 @@ def _check_links(attributes: Attributes, places: _Places, inner: NDArray[np.bool
     attributes.expect(False, f"has a tree deeper than {DEEPEST_TREE}")
 
 
-def _check_leaves(attributes: Attributes, places: _Places, leaves: NDArray[np.bool_]) -> None:
+def _check_leaves(
+    attributes: Attributes, places: _Places, leaves: NDArray[np.bool_], *, double: bool
+) -> None:
     if attributes.operator == "TreeEnsembleClassifier":
         kind, most = "class", attributes.labels
     else:
@@ -246,9 +266,9 @@ def _check_leaves(attributes: Attributes, places: _Places, leaves: NDArray[np.bo
     attributes.expect(1 <= most <= _MOST_TARGETS, f"has {most} outputs")
     count = attributes.count(f"{kind}_ids")
     attributes.expect(count, "has no answers")
-    attributes.expect_counts(
-        (count,), *(f"{kind}_{name}" for name in ("nodeids", "treeids", "weights"))
-    )
+    attributes.expect_counts((count,), f"{kind}_nodeids", f"{kind}_treeids")
+    weights = attributes.numbers(f"{kind}_weights", double=double)
+    attributes.expect(weights == count, f"has {weights} weights for {count} answers")
     ids = attributes.integers(f"{kind}_ids")
     attributes.expect(((ids >= 0) & (ids < most)).all(), "answers with a class that there is not")
     found = places.of(

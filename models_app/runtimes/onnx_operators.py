@@ -20,8 +20,8 @@ VERSIONS: Mapping[str, range] = {
 
 _TREE = (
     "nodes_falsenodeids nodes_featureids nodes_hitrates nodes_missing_value_tracks_true "
-    "nodes_modes nodes_nodeids nodes_treeids nodes_truenodeids nodes_values post_transform "
-    "base_values"
+    "nodes_modes nodes_nodeids nodes_treeids nodes_truenodeids nodes_values nodes_values_as_tensor "
+    "post_transform base_values"
 )
 _LABELS = "classlabels_ints classlabels_int64s classlabels_strings"
 
@@ -69,7 +69,7 @@ _ALLOWED: Mapping[str, Mapping[str, str]] = {
         "TreeEnsembleClassifier": "class_ids class_nodeids class_treeids class_weights "
         f"{_LABELS} {_TREE}",
         "TreeEnsembleRegressor": "aggregate_function n_targets target_ids target_nodeids "
-        f"target_treeids target_weights {_TREE}",
+        f"target_treeids target_weights target_weights_as_tensor {_TREE}",
     },
     MICROSOFT: {"Tokenizer": "mark mincharnum pad_value tokenexp"},
 }  # fmt: skip

@@ -90,7 +90,7 @@ class Shapes:
             lead = self.of(node.input[0])
             return _types(node, [(TensorProto.STRING, None if lead is None else (*lead, None))])
         if node.domain == ML:
-            return _by_hand(node, self.of(node.input[0]), self._element(node.input[0]), self)
+            return _by_hand(node, self.of(node.input[0]), self.element(node.input[0]), self)
         if node.domain != STANDARD or node.op_type == "Scan" or None in given.values():
             return {}
         values = self._constants | self._sizes
@@ -101,7 +101,8 @@ class Shapes:
         except (onnx.shape_inference.InferenceError, onnx.defs.SchemaError, RuntimeError) as error:
             refuse(f"its {node.op_type} makes no sense: {str(error).strip()[-100:]}")
 
-    def _element(self, name: str) -> int:
+    def element(self, name: str) -> int:
+        """The type of a value's items; float32 where it is not known."""
         kind = self._types.get(name)
         return TensorProto.FLOAT if kind is None else kind.tensor_type.elem_type
 

@@ -21,6 +21,7 @@ from sklearn.preprocessing import FunctionTransformer
 from models_app import bundles
 from models_app.conversion import MadeBundle, make_bundle
 from models_app.learning import pipeline, tables
+from models_app.learning.agreement import difference, tolerance
 from models_app.learning.schema import Schema
 from models_app.refusals import BundleRefused
 from models_app.runtimes.estimator import EstimatorRuntime
@@ -50,11 +51,17 @@ class Learnt:
             instances=self.instances,
         )
 
+    @property
+    def tolerance(self) -> float:
+        """How far its bundle's answers may be from its own."""
+        original = EstimatorRuntime(self.estimator, classes=self.classes)
+        return tolerance(original.answer(self.schema.columns(self.instances)))
+
     def apart(self, bundle: bundles.Bundle, instances: list[dict[str, Any]]) -> float:
         """How far the bundle's answers are from those of the estimator itself."""
         columns = self.schema.columns(instances)
         original = EstimatorRuntime(self.estimator, classes=self.classes)
-        return bundles.disagreement(original.answer(columns), bundle.answer(columns))
+        return difference(original.answer(columns), bundle.answer(columns))
 
 
 def shipped(name: str) -> tuple[pd.DataFrame, str]:
@@ -125,7 +132,7 @@ def test_the_catalogue_becomes_onnx_that_answers_as_the_estimator(
     made = learnt.bundled()
 
     assert (made.runtime, made.fallback_reason) == ("onnx", "")
-    assert learnt.apart(bundles.load(made.digest), learnt.instances) <= bundles.TOLERANCE
+    assert learnt.apart(bundles.load(made.digest), learnt.instances) <= learnt.tolerance
 
 
 @pytest.fixture(scope="module")
@@ -150,30 +157,7 @@ def test_no_text_makes_onnx_answer_otherwise(
 ) -> None:
     learnt, bundle = reader
 
-    assert learnt.apart(bundle, [{"text": text, "stars": 0.5}]) <= bundles.TOLERANCE
-
-
-def test_what_onnx_answers_differently_stays_an_estimator() -> None:
-    # Scaled in float64, split in float32: a forest then takes other branches.
-    scaled = pipeline.build(
-        "logistic",
-        schema=tables.infer_schema(shipped("breast_cancer")[0], target="target"),
-        task="classification",
-        seed=0,
-    )
-    forest = pipeline.build(
-        "random-forest",
-        schema=tables.infer_schema(shipped("breast_cancer")[0], target="target"),
-        task="classification",
-        seed=0,
-    )
-    learnt = Learnt(*shipped("breast_cancer"), Pipeline([*scaled.steps[:-1], forest.steps[-1]]))
-
-    made = learnt.bundled()
-
-    assert made.runtime == "estimator"
-    assert "differ" in made.fallback_reason
-    assert learnt.apart(bundles.load(made.digest), learnt.instances) == 0
+    assert learnt.apart(bundle, [{"text": text, "stars": 0.5}]) <= learnt.tolerance
 
 
 def one_text(schema_column: str, estimator: Any, **options: Any) -> Pipeline:
@@ -258,7 +242,7 @@ def test_columns_whose_names_onnx_confuses_keep_their_places() -> None:
     first = learnt.instances[0]
     swapped = {**first, "a.b": first["a_b"], "a_b": first["a.b"]}
 
-    assert learnt.apart(bundle, [swapped]) <= bundles.TOLERANCE
+    assert learnt.apart(bundle, [swapped]) <= learnt.tolerance
 
 
 def test_schema_survives_the_bundle() -> None:

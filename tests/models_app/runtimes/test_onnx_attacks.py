@@ -261,43 +261,6 @@ def test_a_graph_whose_size_depends_on_a_row_fails_where_memory_ends() -> None:
         runtime.answer({name: np.array([128_000.0]) for name in SCHEMA.names}, within=10)
 
 
-def tree(**changed: Any) -> ModelProto:
-    """A tree of one split and two leaves."""
-    attributes: dict[str, Any] = {
-        "n_targets": 1,
-        "nodes_treeids": [0, 0, 0], "nodes_nodeids": [0, 1, 2], "nodes_featureids": [0, 0, 0],
-        "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"], "nodes_values": [5.0, 0.0, 0.0],
-        "nodes_truenodeids": [1, 0, 0], "nodes_falsenodeids": [2, 0, 0],
-        "target_ids": [0, 0], "target_nodeids": [1, 2], "target_treeids": [0, 0],
-        "target_weights": [1.0, 2.0],
-    }  # fmt: skip
-    return model(node("TreeEnsembleRegressor", domain="ai.onnx.ml", **attributes | changed))
-
-
-TREES: dict[str, dict[str, Any]] = {
-    "cycle": {"nodes_truenodeids": [0, 0, 0]},
-    "child far away": {"nodes_truenodeids": [2**40, 0, 0]},
-    "child twice": {"nodes_truenodeids": [2, 0, 0]},
-    "column far away": {"nodes_featureids": [10**6, 0, 0]},
-    "column below zero": {"nodes_featureids": [-1, 0, 0]},
-    "target far away": {"target_ids": [0, 10**6]},
-    "target at no node": {"target_nodeids": [1, 9]},
-    "target at a split": {"target_nodeids": [0, 2]},
-    "fewer values": {"nodes_values": [5.0]},
-    "fewer weights": {"target_weights": [1.0]},
-    "node twice": {"nodes_nodeids": [0, 1, 1]},
-    "number below zero": {"nodes_nodeids": [0, 1, -2]},
-    "huge number of targets": {"n_targets": 2**40},
-    "unknown mode": {"nodes_modes": ["BRANCH_EVIL", "LEAF", "LEAF"]},
-    "other base values": {"base_values": [0.0] * 7},
-}
-
-
-@pytest.mark.parametrize("name", TREES)
-def test_a_tree_that_points_outside_of_itself_is_refused(name: str) -> None:
-    refused(tree(**TREES[name]))
-
-
 def ml(name: str, **attributes: Any) -> ModelProto:
     return model(node(name, domain="ai.onnx.ml", **attributes))
 
