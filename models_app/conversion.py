@@ -130,7 +130,12 @@ def _best_form(subject: _Subject) -> tuple[_Form, str]:
     try:
         return _as_onnx(subject), ""
     except Inconvertible as why:
-        return _as_estimator(subject), str(why)
+        try:
+            return _as_estimator(subject), str(why)
+        except BundleRefused as refusal:
+            raise BundleRefused(
+                f"{refusal.detail} (nor can it be a graph: {why})", code=refusal.code
+            ) from refusal
 
 
 def _as_onnx(subject: _Subject) -> _Form:
