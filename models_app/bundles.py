@@ -33,7 +33,8 @@ from models_app.refusals import BundleRefused
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+# Graphs of the format before took numbers in float32, and its manifests had no tolerance.
+FORMAT, FORMAT_BEFORE = 2, 1
 ROOM = "bundles"
 MANIFEST = "manifest.json"
 # Beside the manifest and never part of the digest, as keys change and bundles do not.
@@ -192,7 +193,7 @@ def files_named_by(manifest: bytes, digest: str) -> list[str]:
 
 
 def _open(digest: str, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
-    if manifest["format"] != FORMAT:
+    if manifest["format"] not in (FORMAT, FORMAT_BEFORE):
         raise BundleRefused(
             f"bundle {digest[:12]} has format {manifest['format']}, {FORMAT} is read here",
             code="environment_mismatch",
@@ -241,11 +242,11 @@ def _refuse_other_answers(bundle: Bundle, smoke: Mapping[str, Any], allowed: flo
 
 def _allowed(manifest: Mapping[str, Any], smoke: Mapping[str, Any]) -> float:
     """How far the answers to its smoke rows may be from those that it was made with."""
-    if (stated := manifest.get("tolerance")) is not None:
-        return float(stated)
-    if smoke["probabilities"] is not None or manifest["classes"]:
+    if manifest["format"] == FORMAT:
+        return float(manifest["tolerance"])
+    if manifest["classes"]:
         return WIDEST
-    # Made before bundles said so; its graph answers in float32, however large the numbers are.
+    # Its graph answers in float32, however large the numbers are.
     values = np.array(smoke["values"], dtype=np.float64)
     spread = max(float(np.std(values)), float(np.abs(values).max()) * OLD_PART_OF_SIZE)
     return WIDEST * (spread or 1.0)

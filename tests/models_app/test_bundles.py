@@ -201,7 +201,7 @@ def test_a_manifest_whose_inputs_are_not_those_of_the_graph_is_refused(
 
 
 def test_a_bundle_of_another_format_is_refused(home: Path, digest: str) -> None:
-    assert refusal_of(rewritten(home, digest, format=2)) == "environment_mismatch"
+    assert refusal_of(rewritten(home, digest, format=3)) == "environment_mismatch"
 
 
 def estimator_bundle(home: Path, digest: str, file: bytes, *, version: str | None = None) -> str:
