@@ -64,7 +64,11 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle, ready to answer."""
+    """A verified bundle, ready to answer.
+
+    spread: the standard deviation of a regression's answers to its training rows; 0 where it is
+    not known.
+    """
 
     digest: str
     name: str
@@ -74,6 +78,7 @@ class Bundle:
     runtime_name: str
     runtime: Runtime
     background: Columns = field(default_factory=dict)
+    spread: float = 0.0
 
     def answer(self, columns: Columns, *, within: float | None = None) -> Answers:
         """Answer n encoded rows. Raises ModelTooSlow after `within` seconds, if given."""
@@ -207,6 +212,7 @@ def _open(digest: str, manifest: Mapping[str, Any], files: Mapping[str, bytes]) 
         classes=tuple(manifest["classes"]),
         runtime_name=manifest["runtime"],
         runtime=runtime.load(files, manifest),
+        spread=float(manifest.get("spread", 0.0)),
     )
 
 

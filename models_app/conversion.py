@@ -101,6 +101,8 @@ def make_bundle(
     }
     manifest = _manifest(subject, form, name=name, task=task)
     manifest["background"] = background_rows(schema, instances)
+    if not classes:
+        manifest["spread"] = float(np.std(expected.values[: len(instances)]))
     digest = bundles.write(files, manifest)
     # Loaded once from storage: what a web process will meet has then been met here.
     bundles.load(digest)

@@ -16,7 +16,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from models_app import quotas, reports, rounding, serving, typed_values
+from models_app import following, quotas, reports, rounding, serving, typed_values
 from models_app.bundles import Bundle
 from models_app.following import Served
 from models_app.forms import InstanceForm
@@ -118,7 +118,9 @@ class Answer:
             "value": prediction.value,
             "probabilities": prediction.probabilities or {},
         }
-        (told,) = [found] if client else rounding.for_anonymous([found])
+        served = following.served().get(prediction.registered_model.name)
+        spread = served.bundle.spread if served and served.bundle else 0.0
+        (told,) = [found] if client else rounding.for_anonymous([found], spread=spread)
         return cls.of(told, prediction.version.number)
 
     @property

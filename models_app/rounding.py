@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,31 +12,32 @@ from django.conf import settings
 MORE_FOR_NUMBERS = 3
 
 
-def for_anonymous(predictions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def for_anonymous(
+    predictions: Sequence[dict[str, Any]], *, spread: float = 0.0
+) -> list[dict[str, Any]]:
     """The predictions with probabilities and numbers rounded; those given stay as they are.
 
     EVERLEARN_ANONYMOUS_DIGITS is the number of decimals of a probability; a regression's number
-    keeps three more significant digits. A class and all else is unchanged.
+    keeps three more significant digits. spread: the standard deviation of the answers, of which it
+    keeps as many at least: 2460000.537 says nothing without its decimals where all answers lie
+    within a day. A class and all else is unchanged.
     """
     digits = settings.EVERLEARN_ANONYMOUS_DIGITS
     if digits is None:
         return list(predictions)
-    return [_rounded(prediction, digits) for prediction in predictions]
+    return [_rounded(prediction, digits, spread) for prediction in predictions]
 
 
-def _rounded(prediction: dict[str, Any], digits: int) -> dict[str, Any]:
+def _rounded(prediction: dict[str, Any], digits: int, spread: float) -> dict[str, Any]:
     changed: dict[str, Any] = {}
     if probabilities := prediction.get("probabilities"):
         changed["probabilities"] = rounded_shares(probabilities, digits)
     if isinstance(prediction["value"], float):
-        changed["value"] = significant(prediction["value"], digits + MORE_FOR_NUMBERS)
+        digits += MORE_FOR_NUMBERS
+        smaller = min(filter(None, (abs(prediction["value"]), spread)), default=1.0)
+        changed["value"] = round(prediction["value"], digits - 1 - math.floor(math.log10(smaller)))
     return {**prediction, **changed}
 
 
 def rounded_shares(probabilities: Mapping[str, float], digits: int) -> dict[str, float]:
     return {name: round(share, digits) for name, share in probabilities.items()}
-
-
-def significant(number: float, digits: int) -> float:
-    """The number with so many significant digits."""
-    return float(f"{number:.{digits}g}")

@@ -226,7 +226,7 @@ def _answer_checked(
                 prediction_log.append(rows)
                 keep(predictions)
     tracing.note(predictions=[prediction["id"] for prediction in predictions[:TRACED]])
-    told = predictions if client else rounding.for_anonymous(predictions)
+    told = predictions if client else rounding.for_anonymous(predictions, spread=bundle.spread)
     return Answered(served.name, served.number, served.generation, told)
 
 
