@@ -93,7 +93,7 @@ class TrainableModelAdmin(RegisteredModelAdmin):
 def _pinned(model: RegisteredModel, actor: User, decided: dict[str, Any]) -> str:
     pins = decided["file"]
     new = golden.pin(model, pins, actor=actor, reason=decided["reason"])
-    return golden.told(new, len(pins))
+    return golden.told(model, new, len(pins))
 
 
 @admin.register(TrainingSnapshot)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 
+import pandas as pd
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -29,8 +30,9 @@ from feedback_app.retraining import LONGEST_ERROR
 from feedback_app.training_rows import seed_of
 from models_app import datasets, learnt, promotion, training
 from models_app.actors import system_user
+from models_app.learning.triggers import SourceState
 from models_app.models import Deployment, ModelVersion, RegisteredModel, TrainingSnapshot
-from models_app.refusals import Refused
+from models_app.refusals import Refused, Unavailable
 from models_app.registry import RegistryRefused
 
 logger = logging.getLogger(__name__)
@@ -114,7 +116,7 @@ def _freeze(attempt: Attempt) -> TrainingSnapshot:
     run = attempt.run
     model = run.registered_model
     attempt.progress("data", 0, 1)
-    base, source = datasets.read_for(model, run.data)
+    base, source = _read(model, run.data)
     attempt.progress("snapshot", 0, 1)
     with _refusing_data(model):
         # Up to the start, from which on feedback counts towards the next run.
@@ -122,6 +124,15 @@ def _freeze(attempt: Attempt) -> TrainingSnapshot:
         snapshot = snapshots.freeze(model, base=base, up_to=up_to)
     attempt.write(snapshot=snapshot, source=asdict(source))
     return snapshot
+
+
+def _read(model: RegisteredModel, place: str) -> tuple[pd.DataFrame, SourceState]:
+    """The base data. Raises Unavailable when its server does not answer now."""
+    try:
+        return datasets.read_for(model, place)
+    except OSError as error:
+        told = failures.of_source(error, place or model.data)
+        raise Unavailable(told, code="source_away") from error
 
 
 def _train(attempt: Attempt, snapshot: TrainingSnapshot) -> ModelVersion:

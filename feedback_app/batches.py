@@ -49,6 +49,7 @@ TURN = 30.0
 CHUNK, LARGEST_CHUNK = 500, 4 * 2**20  # rows, and characters of all of them
 MAX_ATTEMPTS = 5
 LONGEST_ERROR = 1000
+UNFORESEEN = "The job stopped at a fault that nobody foresaw. The worker's log says more."
 
 Status = BatchJob.Status
 
@@ -193,12 +194,13 @@ def carry_out(job: BatchJob) -> str:
         # The database is busy or away: that is nothing the job can help, nor is it tried out.
         _release(job, f"waits: {error}", attempts=F("attempts") - 1)
     except OSError as error:
-        _release(job, f"storage: {error}")
+        logger.warning("%s waits for the storage: %s", job, error)
+        _release(job, f"storage: {error.strerror or 'a file could not be read or written'}")
     except Refused as refusal:
         _end(_held(job), Status.FAILED, f"{refusal.code}: {refusal.detail}")
-    except Exception as error:
+    except Exception:
         logger.exception("%s failed", job)
-        _end(_held(job), Status.FAILED, f"{type(error).__name__}: {error}")
+        _end(_held(job), Status.FAILED, UNFORESEEN)
     job.refresh_from_db()
     return f"{job}: {job.status}, {job.done} of {job.total}"
 

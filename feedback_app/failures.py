@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from types import TracebackType
+from urllib.parse import urlsplit
 
 from django.db import DatabaseError
 
@@ -88,6 +89,13 @@ def of_rows(error: ValueError, *, estimator: str) -> str:
         f"Estimator '{estimator}' cannot learn from these rows{f': {why}' if why else ''}. {LOG} "
         "Change the rows, or choose another estimator or metric."
     )
+
+
+def of_source(error: OSError, place: str) -> str:
+    """What an error says about the data at an address."""
+    host = urlsplit(place).hostname
+    why = plain(error) if _is_ours(error) else f"the data at {host} cannot be fetched"
+    return f"{why.rstrip('.')}. {LOG} Train again when it answers."
 
 
 def plain(told_by_us: object) -> str:

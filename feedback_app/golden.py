@@ -124,10 +124,13 @@ def pins_that_fit(model: RegisteredModel) -> list[Pin]:
     ]
 
 
-def told(new: int, asked: int) -> str:
+def told(model: RegisteredModel, new: int, asked: int) -> str:
     """What to say of a pin."""
     before = f"; {asked - new} were pinned before" if new < asked else ""
-    return f"Pinned {new} of {asked} rows{before}."
+    repeated = " No row with the same features trains any more." if new else ""
+    if not read(model.golden_digest).repeated:
+        repeated = ""
+    return f"Pinned {new} of {asked} rows{before}.{repeated}"
 
 
 def pin(model: RegisteredModel, pins: Sequence[Pin], *, actor: User, reason: str) -> int:

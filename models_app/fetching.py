@@ -116,7 +116,7 @@ def _patiently(source: str) -> Iterator[None]:
             ) from None
         if isinstance(error, OSError):
             raise
-        status = getattr(error, "status", "") or type(error).__name__
+        status = getattr(error, "status", "") or "no answer"
         raise OSError(f"the data at {host} cannot be fetched: {status}") from error
 
 

@@ -43,7 +43,7 @@ def _away() -> Iterator[None]:
         logger.warning("S3: %s", error)
         # Its text has addresses and names that are no client's business.
         said = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-        detail = f"The store of files gives {said or type(error).__name__}."
+        detail = f"The store of files gives {said}." if said else "The store of files is away."
         raise Unavailable(detail, code="storage_unavailable") from error
 
 

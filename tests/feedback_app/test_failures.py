@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import re
 from contextlib import suppress
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from django.conf import settings
+from django.conf import LazySettings, settings
 from django.core.files.storage import default_storage
 from django.db import OperationalError
 
@@ -17,6 +18,7 @@ from feedback_app.attempts import carry_out
 from feedback_app.models import RetrainingRun
 from models_app.models import RegisteredModel
 from models_app.registry import RegistryAway
+from tests import data_server
 from tests.factories import leaves, make_model, make_user
 from tests.feedback_app.makers import make_run
 
@@ -150,3 +152,22 @@ def test_data_that_is_gone_is_named_without_its_folder(tmp_path: Path) -> None:
     assert run.status == "failed"
     assert "away.csv" in run.error
     assert str(tmp_path) not in run.error
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("there", [True, False])
+def test_data_at_an_address_that_does_not_answer_is_waited_for_in_plain_words(
+    there: bool, settings: LazySettings
+) -> None:
+    settings.EVERLEARN_DATA_ALLOW = (ip_network("127.0.0.1/32"),)
+    with data_server.serving() as server:
+        server.answers["/leaves.csv"] = lambda handler: handler.send_error(500)
+        address = server.at("/leaves.csv")
+        if there:
+            run = trained(make_model(data=address))
+    if not there:
+        run = trained(make_model(data=address))
+
+    assert run.status == "queued"
+    assert run.error.startswith("source_away: the data at 127.0.0.1 cannot be fetched")
+    assert plain(run.error)

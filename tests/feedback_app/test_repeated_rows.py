@@ -206,6 +206,7 @@ def test_a_pinned_row_never_trains_whoever_says_it() -> None:
     frozen(model, base)
     model.refresh_from_db()
     golden.pin(model, [(WOMAN, "yes")], actor=make_user("eve", is_superuser=True), reason="known")
+    assert "No row with the same features trains" in golden.told(model, 1, 1)
     make_feedback(model, features=WOMAN, value="no")
 
     loaded = snapshots.load(frozen(model, base), champion=None)

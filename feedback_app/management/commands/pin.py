@@ -33,4 +33,4 @@ class Command(ActingCommand):
             told = "\n".join(f"{one.attr}: {one.detail}" for one in refusal.problems)
             raise CommandError(f"Nothing was pinned.\n{told}") from None
         new = golden.pin(model, pins, actor=actor, reason=options["reason"])
-        self.stdout.write(golden.told(new, len(pins)))
+        self.stdout.write(golden.told(model, new, len(pins)))
