@@ -6,9 +6,12 @@ from typing import Any
 
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OrdinalEncoder
 
 
 def counting() -> Pipeline:
@@ -45,3 +48,15 @@ def without_zeros() -> BaseEstimator:
 def broken() -> BaseEstimator:
     """What has a mistake in it."""
     return _Broken()
+
+
+def native_categories() -> Pipeline:
+    """Gradient boosting that knows the column `colour` as categories, behind an encoder."""
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    columns = make_column_transformer(
+        (encoder, ["colour"]), remainder="passthrough", verbose_feature_names_out=False
+    )
+    model = HistGradientBoostingClassifier(
+        categorical_features=[0], max_iter=40, early_stopping=False
+    )
+    return Pipeline([("columns", columns), ("model", model)])

@@ -1,4 +1,4 @@
-"""Regression by scikit-learn's trees, whose answers keep more digits than a float32 has."""
+"""scikit-learn's trees, alone or added up."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from models_app.converters.writing import Writer
 FAR = 2
 
 
-def forest(scope: Any, operator: Any, container: Any) -> None:
-    """A tree, or the mean of several."""
+def regression(scope: Any, operator: Any, container: Any) -> None:
+    """A tree, or the mean of several, with more digits than a float32 has."""
     fitted = operator.raw_operator
     trees = [one.tree_ for one in getattr(fitted, "estimators_", [fitted])]
     if trees[0].n_outputs != 1:
@@ -30,6 +30,25 @@ def forest(scope: Any, operator: Any, container: Any) -> None:
     for tree in trees:
         _add_tree(table, tree, (_values(tree) - base) / len(trees))
     _give_sums(Writer(scope, container), operator, table, base)
+
+
+def classification(scope: Any, operator: Any, container: Any) -> None:
+    """The shares of classes in a tree's leaf, or the mean of several trees' shares."""
+    fitted = operator.raw_operator
+    if fitted.n_outputs_ != 1:
+        in_float(scope, operator, container)
+        return
+    write, table = Writer(scope, container), TreeTable(np.float32)
+    trees = [one.tree_ for one in getattr(fitted, "estimators_", [fitted])]
+    for tree in trees:
+        _add_tree(table, tree, tree.value[:, 0, :])
+    rows = write.cast(write.rows(operator), np.float32)
+    # Added up whole and then divided, as scikit-learn does: two classes of as many trees are equal.
+    sums = write.cast(table.write(write, rows, targets=fitted.n_classes_), np.float64)
+    shares = write.node("Div", sums, write.constant([len(trees)]))
+    label, second = operator.outputs
+    write.give_labels(shares, fitted.classes_, label)
+    write.give(shares, second)
 
 
 def boosting(scope: Any, operator: Any, container: Any) -> None:
@@ -69,4 +88,4 @@ def _give_sums(write: Writer, operator: Any, table: TreeTable, base: float) -> N
 
 
 def _values(tree: Any) -> Any:
-    return tree.value[:, 0, 0]
+    return tree.value[:, 0, :1]

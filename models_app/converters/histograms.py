@@ -52,6 +52,6 @@ def _add_tree(table: TreeTable, tree: Any, columns: CategoryColumns, target: int
         features=features,
         thresholds=thresholds,
         missing_left=tree.nodes["missing_go_to_left"],
-        values=tree.nodes["value"],
+        values=tree.nodes["value"].reshape(-1, 1),
         target=target,
     )

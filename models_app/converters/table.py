@@ -22,15 +22,15 @@ from models_app.converters.in_float import in_float
 from models_app.converters.writing import converter
 
 CONVERTERS: Mapping[type, Callable[[Any, Any, Any], None]] = {
-    tree.DecisionTreeRegressor: forests.forest,
-    tree.ExtraTreeRegressor: forests.forest,
-    ensemble.RandomForestRegressor: forests.forest,
-    ensemble.ExtraTreesRegressor: forests.forest,
+    tree.DecisionTreeRegressor: forests.regression,
+    tree.ExtraTreeRegressor: forests.regression,
+    ensemble.RandomForestRegressor: forests.regression,
+    ensemble.ExtraTreesRegressor: forests.regression,
     ensemble.GradientBoostingRegressor: forests.boosting,
-    tree.DecisionTreeClassifier: in_float,
-    tree.ExtraTreeClassifier: in_float,
-    ensemble.RandomForestClassifier: in_float,
-    ensemble.ExtraTreesClassifier: in_float,
+    tree.DecisionTreeClassifier: forests.classification,
+    tree.ExtraTreeClassifier: forests.classification,
+    ensemble.RandomForestClassifier: forests.classification,
+    ensemble.ExtraTreesClassifier: forests.classification,
     ensemble.GradientBoostingClassifier: in_float,
     ensemble.AdaBoostClassifier: in_float,
     ensemble.HistGradientBoostingRegressor: converter(histograms.regression),

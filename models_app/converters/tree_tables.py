@@ -55,13 +55,16 @@ class TreeTable:
                 "values": _at_most(np.where(is_leaf, 0.0, thresholds), self._dtype),
             }
         )
-        leaves = np.flatnonzero(is_leaf)
+        adds = (values != 0) & is_leaf[:, np.newaxis]
+        # A leaf that adds nothing says so once.
+        adds[:, 0] |= is_leaf & ~adds.any(axis=1)
+        leaves, places = np.nonzero(adds)
         self._leaves.append(
             {
                 "treeids": np.full(len(leaves), tree),
                 "nodeids": leaves,
-                "ids": np.full(len(leaves), target),
-                "weights": values[leaves].astype(self._dtype),
+                "ids": places + target,
+                "weights": values[adds].astype(self._dtype),
             }
         )
 

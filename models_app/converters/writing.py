@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
-from onnx import TensorProto, numpy_helper
+from onnx import numpy_helper
 from onnx.helper import np_dtype_to_tensor_dtype
 from skl2onnx.common.data_types import DoubleTensorType
-from skl2onnx.common.utils_classifier import _finalize_converter_classes
 
 
 class Writer:
@@ -64,14 +63,17 @@ class Writer:
 
     def give_labels(self, scores: str, classes: Any, output: Any) -> None:
         """Have the class of the largest of each row's scores be an output; of equals the first."""
-        best = self.node("ArgMax", scores, axis=1)
-        _finalize_converter_classes(
-            self.scope,
+        best = self.node("ArgMax", scores, axis=1, keepdims=0)
+        is_text = isinstance(classes[0], str)
+        kind, convert = ("strings", str) if is_text else ("int64s", int)
+        self.node(
+            "LabelEncoder",
             best,
-            output.full_name,
-            self._container,
-            np.asarray(classes),
-            TensorProto.DOUBLE,
+            output=output.full_name,
+            op_domain="ai.onnx.ml",
+            op_version=2,
+            keys_int64s=list(range(len(classes))),
+            **{f"values_{kind}": [convert(one) for one in classes]},
         )
 
     def has_option(self, estimator: Any, name: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import is_classifier
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import (
     GradientBoostingRegressor,
@@ -26,6 +27,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 from sklearn.svm import SVR
+from sklearn.tree import DecisionTreeRegressor
 
 from models_app import bundles
 from models_app.learning import tables
@@ -160,6 +162,28 @@ def test_categories_before_numbers_do_not_cost_digits(
     frame = table(offset=JULIAN)[["colour", "size", *columns, "answer"]]
 
     served(Learnt(frame, "answer", encoded(encoder, model)))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        HistGradientBoostingRegressor(), RandomForestRegressor(20, random_state=0),
+        DecisionTreeRegressor(), RandomForestClassifier(20, random_state=0),
+        HistGradientBoostingClassifier(categorical_features=[0]),
+    ],
+    ids=lambda model: type(model).__name__,
+)  # fmt: skip
+def test_missing_numbers_go_the_way_that_the_trees_learnt(model: Any) -> None:
+    frame = table(offset=JULIAN, classes=is_classifier(model))
+    frame.loc[frame.index % 3 == 0, "wide"] = np.nan
+    frame.loc[frame.index % 7 == 0, "narrow"] = np.nan
+    learnt = Learnt(frame, "answer", encoded(ORDINAL, model))
+    row = learnt.instances[1]
+    none = {name: value for name, value in row.items() if name not in {"wide", "narrow"}}
+
+    bundle = served(learnt)
+
+    assert learnt.apart(bundle, [none, {**none, "wide": 0.0}]) <= learnt.tolerance
 
 
 @pytest.mark.parametrize("categories", [[0], [0, 1], [1]])
