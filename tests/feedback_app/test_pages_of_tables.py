@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -195,3 +196,19 @@ def test_what_was_odd_about_the_data_is_told_with_the_version_that_learnt_from_i
 
     (warning,) = version["warnings"]["Etikett"]
     assert warning.startswith("Each of its values goes with one class of 'Klasse' only.")
+
+
+def test_a_feedback_link_names_what_was_asked_by_its_labels(
+    browser: Client, client_with: Callable[..., Any]
+) -> None:
+    serve(orders(), SAID)
+    key = client_with("predict", "feedback")
+    row = {"Tag": "15.06.2024", "Menge": 9.25, "Ort": "02116", "Stammkunde": "ja"}
+    asked = key.post("/api/models/model/predict/", {"instances": [row]}).json()
+    prediction = asked["predictions"][0]["id"]
+    link = key.post(f"/api/predictions/{prediction}/feedback-link/", {"expires_in": "1d"}).json()
+
+    page = browser.get(urlsplit(link["url"]).path).text
+
+    assert "<dt>Postleitzahl</dt><dd>02116</dd>" in page
+    assert '<option value="007">007</option>' in page

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from models_app import declaration
 from models_app.declaration import DeclarationRefused
@@ -93,3 +95,15 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 )
 def test_data_paths_are_relative_to_the_file(data: str, located: str) -> None:
     assert declaration.locate_data(data, Path("/models")) == located
+
+
+def test_what_the_page_on_tables_declares_can_be_declared(tmp_path: Path) -> None:
+    page = (settings.BASE_DIR / "docs/reference/how-a-table-is-read.md").read_text()
+    (shown,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+
+    declared = declaration.read(write(tmp_path, shown)).models["orders"]
+
+    fields = declaration.DeclaredReading.model_fields
+    assert declared.reading.model_fields_set == set(fields)
+    said = {key for one in declared.features.values() for key in one.model_fields_set}
+    assert said == set(declaration.DeclaredFeature.model_fields)

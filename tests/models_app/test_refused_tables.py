@@ -32,7 +32,7 @@ def test_what_a_declaration_says_in_vain_is_refused_with_what_to_do(
 
 
 def test_examples_are_cells_that_say_something(tmp_path: Path) -> None:
-    declare(tmp_path, csv("x,y", ",1", "  ,2", "a,1", "b,2"))
+    declare(tmp_path, csv("x,y", *[",1", "  ,2", "a,1", "b,2"] * 5))
 
     assert column("x")["examples"] == ["a", "b"]
 
