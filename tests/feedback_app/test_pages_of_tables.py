@@ -190,9 +190,10 @@ def test_what_was_odd_about_the_data_is_told_with_the_version_that_learnt_from_i
 ) -> None:
     lines = orders().splitlines()
     told = [f"{line};{'gross' if line.endswith('070') else 'klein'}" for line in lines[1:]]
-    serve("\n".join([f"{lines[0]};Etikett", *told]) + "\n", SAID)
+    champion = serve("\n".join([f"{lines[0]};Etikett", *told]) + "\n", SAID).champion
 
-    version = client_with("read").get("/api/models/model/versions/1/").json()
+    assert champion
+    version = client_with("read").get(f"/api/models/model/versions/{champion.number}/").json()
 
     (warning,) = version["warnings"]["Etikett"]
     assert warning.startswith("Each of its values goes with one class of 'Klasse' only.")
