@@ -19,7 +19,9 @@ class PinForm(ReasonForm):
     """A file of rows that are right, and why they shall judge every version."""
 
     file = forms.FileField(
-        label="CSV file", widget=UnfoldAdminFileFieldWidget(), help_text="Up to 1,000 rows."
+        label="CSV file",
+        widget=UnfoldAdminFileFieldWidget(),
+        help_text="Up to 1,000 rows, written as the data is.",
     )
     field_order = ("file", "reason")
 

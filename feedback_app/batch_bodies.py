@@ -13,7 +13,7 @@ from models_app.refusals import InvalidInput
 PIECE = 2**20
 UTF_8 = "utf-8"
 
-_REMEDY = "save the file as CSV UTF-8"
+_REMEDY = "save the file as UTF-8 (Excel calls it CSV UTF-8)"
 
 
 def checked_pieces(

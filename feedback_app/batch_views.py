@@ -70,6 +70,13 @@ class PredictBatchView(APIView):
 
     The version that serves now answers every row. A row that is wrong is answered with its
     error, in its place.
+
+    CSV is read as the data is that the model learns from, which may itself be sent as it is: its
+    words for what is missing, dates, decimal signs and spellings; in UTF-8 or its encoding; and
+    with commas, semicolons, tabs, `|` or its separator, whichever shows the features in the
+    header. A column that is missing though its feature is required, and a name that occurs
+    twice, are refused. NDJSON has an instance a line, as `predict` takes it. What is no feature is
+    copied into the result.
     """
 
     @extend_schema(request=FILE, responses={202: JobStartedSerializer})
@@ -97,7 +104,12 @@ class JobView(APIView):
 class JobResultView(APIView):
     """The answers, one a row in the order of the rows, in the format that was sent.
 
-    CSV has the columns `id`, `value`, `probability_<class>` for each class, and `error`.
+    CSV has the columns of the file with their cells, then `prediction_id`, `value`,
+    `probability_<class>` for each class, `error`, and `warnings` (as `unseen_category:color`,
+    several with `; ` between them). NDJSON has `id`, `value`, `probabilities` and `warnings` as
+    `predict` answers, or `error` and `errors`, and the members of the row that are no features. A
+    name of the file that is one of these has `input_` before it, as `input_value`. In CSV, texts
+    that a spreadsheet would take for formulas begin with `'`.
     """
 
     @extend_schema(

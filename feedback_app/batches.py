@@ -113,11 +113,11 @@ def _checked(job: BatchJob, stream: IO[bytes], schema: Schema) -> Iterator[bytes
     if job.format != BatchJob.Format.CSV:
         return checked_pieces(stream, head)
     reading = _reading_of(job.registered_model_id)
-    pieces = checked_pieces(stream, head, encoding=reading.get("encoding", UTF_8))
+    pieces = checked_pieces(stream, head, encoding=reading.get("encoding") or UTF_8)
     first = next(pieces)
     if first.strip():
         header = batch_files.header_of(
-            first, schema, separator=reading.get("separator", ","), cut=len(head) == PIECE
+            first, schema, separator=reading.get("separator") or ",", cut=len(head) == PIECE
         )
         job.columns, job.separator = list(header.names), header.separator
     return chain([first], pieces)

@@ -47,10 +47,10 @@ def _rows(file: IO[bytes], model: RegisteredModel) -> list[Row]:
     head, how = file.read(MAX_BYTES + 1), model.reading
     if len(head) > MAX_BYTES:
         raise TooMuch(f"The file is longer than {MAX_BYTES} bytes.")
-    pieces = checked_pieces(file, head, encoding=how.get("encoding", UTF_8), name="The file")
+    pieces = checked_pieces(file, head, encoding=how.get("encoding") or UTF_8, name="The file")
     content = b"".join(pieces)
     schema = Schema((*model.schema.features, _answer_of(model)))
-    header = batch_files.header_of(content, schema, separator=how.get("separator", ","))
+    header = batch_files.header_of(content, schema, separator=how.get("separator") or ",")
     told = batch_files.rows(io.BytesIO(content), "csv", schema, separator=header.separator)
     return list(told)
 

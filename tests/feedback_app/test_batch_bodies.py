@@ -70,7 +70,7 @@ def test_other_encodings_are_read_where_they_are_the_datas(encoding: str) -> Non
 @pytest.mark.parametrize(
     ("pieces", "told"),
     [
-        ((b"a\n", b"b\nK\xc3\xb6ln\nK\xf6ln\n"), "line 4 has the byte 0xf6; save the file as CSV"),
+        ((b"a\n", b"b\nK\xc3\xb6ln\nK\xf6ln\n"), "line 4 has the byte 0xf6; save the file"),
         ((b"K\xc3\xb6ln\n", b"a\nK\xf6ln\n"), "line 3 has the byte 0xf6"),
         ((b"a\n\x81\n",), "The body is not utf-8 or cp1252: line 2 has the byte 0x81"),
         ((b"K\xc3\xb6ln\nK\xc3",), "ends within a character, in line 2"),

@@ -296,4 +296,4 @@ def test_text_in_no_encoding_that_is_known_is_refused_with_its_line(
 
     (error,) = response.json()["errors"]
     assert (response.status_code, error["code"]) == (400, "invalid_utf8")
-    assert "line 3 has the byte 0xf6; save the file as CSV UTF-8" in error["detail"]
+    assert "line 3 has the byte 0xf6; save the file as UTF-8" in error["detail"]
