@@ -154,7 +154,8 @@ def cancel(job: BatchJob, *, actor: User) -> BatchJob:
 
 def next_job() -> BatchJob | None:
     """The job whose turn it is, unless one is being worked on."""
-    active = list(BatchJob.objects.filter(status__in=BatchJob.ACTIVE).order_by("turn_at", "pk"))
+    jobs = BatchJob.objects.filter(status__in=BatchJob.ACTIVE).defer("columns")
+    active = list(jobs.order_by("turn_at", "pk"))
     now = timezone.now()
     if any(job.leased_until is not None and job.leased_until >= now for job in active):
         return None
@@ -168,7 +169,8 @@ def claim(job_id: UUID) -> BatchJob | None:
     free = Q(leased_until=None) | Q(leased_until__lt=now)
     with transaction.atomic():
         # Locked, so that two workers do not each find no other at work.
-        active = BatchJob.objects.select_for_update().filter(status__in=BatchJob.ACTIVE)
+        waiting = BatchJob.objects.select_for_update().defer("columns")
+        active = waiting.filter(status__in=BatchJob.ACTIVE)
         if any(job.leased_until is not None and job.leased_until >= now for job in active):
             return None
         taken = BatchJob.objects.filter(free, pk=job_id, status__in=BatchJob.ACTIVE).update(
