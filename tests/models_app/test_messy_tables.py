@@ -114,7 +114,9 @@ def test_every_question_is_asked_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_other_separators_are_read(tmp_path: Path, separator: str) -> None:
-    content = csv("size,weight,y", *(f"5.{n},{n},{n % 2}" for n in range(30))).replace(",", separator)
+    content = csv("size,weight,y", *(f"5.{n},{n},{n % 2}" for n in range(30))).replace(
+        ",", separator
+    )
 
     declare(tmp_path, content)
 
@@ -152,7 +154,9 @@ def test_blanks_are_no_part_of_names_categories_and_classes(tmp_path: Path) -> N
 
 
 def test_rows_without_a_target_decide_nothing(tmp_path: Path) -> None:
-    content = csv("size,weight,y", *(f"5.{n},{n},{n % 2}" for n in range(30)), "Total,3000,", ",,", ",,")
+    content = csv(
+        "size,weight,y", *(f"5.{n},{n},{n % 2}" for n in range(30)), "Total,3000,", ",,", ",,"
+    )
 
     declare(tmp_path, content)
 
