@@ -55,18 +55,21 @@ class TreeTable:
                 "values": _at_most(np.where(is_leaf, 0.0, thresholds), self._dtype),
             }
         )
+        self._leaves.append(self._leaf_parts(tree, is_leaf, values, target))
+
+    def _leaf_parts(
+        self, tree: int, is_leaf: NDArray[np.bool_], values: NDArray[Any], target: int
+    ) -> dict[str, NDArray[Any]]:
         adds = (values != 0) & is_leaf[:, np.newaxis]
         # A leaf that adds nothing says so once.
         adds[:, 0] |= is_leaf & ~adds.any(axis=1)
         leaves, places = np.nonzero(adds)
-        self._leaves.append(
-            {
-                "treeids": np.full(len(leaves), tree),
-                "nodeids": leaves,
-                "ids": places + target,
-                "weights": values[adds].astype(self._dtype),
-            }
-        )
+        return {
+            "treeids": np.full(len(leaves), tree),
+            "nodeids": leaves,
+            "ids": places + target,
+            "weights": values[adds].astype(self._dtype),
+        }
 
     def write(self, write: Writer, rows: str, *, targets: int = 1) -> str:
         """Add the node that answers rows of this table's type; returns the name of its sums."""
