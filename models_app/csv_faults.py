@@ -61,6 +61,12 @@ def has_blanks_after(text: str, separator: str) -> bool:
     return f"{separator} " in next(iter(text.splitlines()), "")
 
 
+def columns_of(text: str, separator: str) -> int:
+    """How many cells the first line has that is not empty."""
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    return len(next((row for row in rows if row), []))
+
+
 def refuse_header(beginning: bytes, text: str, separator: str) -> None:
     """Raise ValueError where the first line shows another separator, or a name twice."""
     if beginning.startswith(WIDE_TEXT) and "\0" in text:
@@ -122,7 +128,7 @@ def undecodable(file: IO[bytes], encoding: str) -> str:
 
 
 def uneven(file: IO[bytes], separator: str, encoding: str) -> str:
-    """The first line that has more cells than the header; "" when none is found."""
+    """The first line that has more cells than the header, other than empty ones; "" for none."""
     file.seek(0)
     name = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
     lines = io.TextIOWrapper(file, encoding=name, errors="replace", newline="")
@@ -130,7 +136,7 @@ def uneven(file: IO[bytes], separator: str, encoding: str) -> str:
         rows = csv.reader(lines, delimiter=separator)
         with suppress(csv.Error):
             for (first, header), (number, row) in _pairs(rows):
-                if len(row) > len(header):
+                if any(cell.strip() for cell in row[len(header) :]):
                     return (
                         f"line {number} has {len(row)} cells, line {first} has {len(header)}; "
                         "the header must come first, and cells with separators need quotes"

@@ -150,27 +150,44 @@ def _read_csv(file: IO[bytes]) -> pd.DataFrame:
 
 
 def _read_texts(file: IO[bytes], form: FileForm) -> pd.DataFrame:
-    """A part at a time, as the texts of all cells at once would take many times their size."""
-    parts, rows = [], 0
+    """A CSV file, its cells as texts; the index is the line of each row."""
+    encoding = "utf-8-sig" if form.encoding.lower() in UTF_8 else form.encoding
     with _naming_faults(file, form) as header:
-        blanks = csv_faults.has_blanks_after(header, form.separator)
-        encoding = "utf-8-sig" if form.encoding.lower() in UTF_8 else form.encoding
         options: dict[str, Any] = {
-            "sep": form.separator, "encoding": encoding, "skipinitialspace": blanks,
-            "dtype": "str", "na_filter": False, "index_col": False, "chunksize": ROWS_A_PART,
+            "sep": form.separator, "encoding": encoding,
+            "skipinitialspace": csv_faults.has_blanks_after(header, form.separator),
         }  # fmt: skip
-        with pd.read_csv(file, **options) as reader:
-            for part in reader:
-                rows += len(part)
-                _refuse_size(rows=rows)
-                for name in part.columns:
-                    _refuse_cell(part[name].str.len().max(), str(name))
-                parts.append(part)
-    frame: pd.DataFrame = pd.concat(parts)
+        try:
+            frame = _texts(file, options)
+        except (pd.errors.ParserWarning, pd.errors.ParserError):
+            if csv_faults.uneven(file, form.separator, form.encoding):
+                raise
+            # Each row ends with a separator: there are cells beyond the header, and all are empty.
+            file.seek(0)
+            columns = csv_faults.columns_of(header, form.separator)
+            frame = _texts(file, {**options, "usecols": range(columns)})
     frame.columns = [str(name).strip() for name in frame.columns]
+    rows = len(frame)
     lines = csv_faults.lines_of(file, form.separator, encoding, rows)
     # pandas and csv agree on what a row is; where they do not, any number is better than none.
     frame.index = pd.RangeIndex(rows) if lines is None else pd.Index(lines, name="line")
+    return frame
+
+
+def _texts(file: IO[bytes], options: Mapping[str, Any]) -> pd.DataFrame:
+    """A part at a time, as the texts of all cells at once would take many times their size."""
+    parts, rows = [], 0
+    how: dict[str, Any] = {
+        "dtype": "str", "na_filter": False, "index_col": False, "chunksize": ROWS_A_PART,
+    }  # fmt: skip
+    with pd.read_csv(file, **how, **options) as reader:
+        for part in reader:
+            rows += len(part)
+            _refuse_size(rows=rows)
+            for name in part.columns:
+                _refuse_cell(part[name].str.len().max(), str(name))
+            parts.append(part)
+    frame: pd.DataFrame = pd.concat(parts)
     return frame
 
 

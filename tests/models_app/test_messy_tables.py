@@ -112,6 +112,16 @@ def test_every_question_is_asked_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_rows_that_end_with_a_separator_are_read(tmp_path: Path) -> None:
+    with pytest.raises(PlanRefused, match="line 12 has 4 cells, line 1 has 3"):
+        declare(tmp_path, csv("a,b,y", *(f"{n},b,1,{'x' * (n == 10)}" for n in range(30))))
+
+    declare(tmp_path, csv("a,b,y", *(f"{n},b{n % 3},{n % 2}," for n in range(30))))
+
+    assert kinds() == {"a": "number", "b": "category"}
+    assert rows()["y"].tolist()[:3] == ["0", "1", "0"]
+
+
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_other_separators_are_read(tmp_path: Path, separator: str) -> None:
     content = csv("size,weight,y", *(f"5.{n},{n},{n % 2}" for n in range(30))).replace(
