@@ -42,6 +42,12 @@ _FORMATS = (
 _RIVALS = {
     "%d/%m/%Y": "%m/%d/%Y", "%d-%m-%Y": "%m-%d-%Y", "%d/%m/%y": "%m/%d/%y", "%d-%m-%y": "%m-%d-%y",
 }  # fmt: skip
+_MEANINGLESS = {
+    "durations": re.compile(
+        r"-?\d+ days?(?:,? [+-]?\d+:\d{2}:\d{2}(?:\.\d+)?)?|P(?=[\dT])(?:\d+[YMWD])*(?:T[\d.HMS]+)?"
+    ),
+    "nested values": re.compile(r"\[.*\]|\{.*\}|<\w[\w.]* object at 0x[0-9a-f]+>", re.DOTALL),
+}
 _LIKE_A_DATE = re.compile(r"(?=.{6,32}$)(?:(?:\d{1,4}|[A-Za-z]{3,9})[-/. ].*\d.*|\d{8}T\d{6}$)")
 
 
@@ -89,7 +95,29 @@ def convention_of(counts: Counts, given: Reading, hints: Hints) -> Convention | 
     for find in (_as_number, _as_date, _as_boolean):
         if found := find(known, given, hints):
             return found
+    _refuse_meaningless(known)
     return None
+
+
+def _refuse_meaningless(known: Counts) -> None:
+    """What would only be a category because it is written out, of which no other row has the same.
+
+    Raises Question.
+    """
+    total = sum(known.values())
+    for called, pattern in _MEANINGLESS.items():
+        like = {cell: count for cell, count in known.items() if pattern.fullmatch(cell.strip())}
+        if known and sum(like.values()) >= NEARLY_ALL * total:
+            cell = next(iter(like))
+            raise Question(
+                f"{sum(like.values())} of {total} cells are {called}, as {cell[:40]!r}",
+                cell=cell,
+                ways=[
+                    "write what matters of them as columns of numbers or words",
+                    "name the column in ignore",
+                    'kind = "text" or kind = "category", if they are to be taken as words',
+                ],
+            )
 
 
 def reading_of(counts: Counts, kind: Kind, given: Reading, hints: Hints) -> Convention:
@@ -278,6 +306,7 @@ def _all_in(known: dict[str, int], formats: Sequence[str], given: Reading) -> Co
     best, agree = fits.most_common(1)[0]
     if agree < NEARLY_ALL * total:
         _refuse_mixed_order(known, fits, total)
+        _refuse_mixed_formats(known, [best, *(form for form in likely if form != best)])
         return None
     rival = _RIVALS.get(best) or next((a for a, b in _RIVALS.items() if b == best), "")
     if rival and fits[rival] == agree:
@@ -310,6 +339,23 @@ def _refuse_mixed_order(known: Counts, fits: Counter[str], total: int) -> None:
                 cell=odd,
                 ways=["write all dates in one order, or as 2024-05-31"],
             )
+
+
+def _refuse_mixed_formats(known: Counts, formats: Sequence[str]) -> None:
+    """Dates all, but written in several ways, which no one format reads."""
+    dates = [
+        cell
+        for cell in known
+        if is_iso_date(cell.strip()) or any(cells.moment_in(cell.strip(), one) for one in formats)
+    ]
+    if len(dates) < len(known):
+        return
+    odd = next((cell for cell in dates if not cells.moment_in(cell.strip(), formats[0])), dates[0])
+    raise Question(
+        f"dates are written in several ways, as {next(iter(known))!r} and {odd!r}",
+        cell=odd,
+        ways=["write all dates in one way, best as 2024-05-31", 'kind = "category"'],
+    )
 
 
 def _as_boolean(known: dict[str, int], given: Reading, hints: Hints) -> Convention | None:

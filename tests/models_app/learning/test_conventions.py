@@ -150,6 +150,33 @@ def test_dates_of_both_orders_are_a_question() -> None:
         told("15/06/2024", "06/15/2024", "16/06/2024")
 
 
+def test_dates_that_are_written_in_several_ways_are_a_question() -> None:
+    with pytest.raises(Question, match="written in several ways, as '15/06/2024' and '2024-06-16'"):
+        told("15/06/2024", "2024-06-16", "17/06/2024", "2024-06-18")
+
+
+@pytest.mark.parametrize(
+    ("cell", "called"),
+    [
+        ("0 days 01:30:00", "durations"),
+        ("1 day, 2:00:00", "durations"),
+        ("-1 days +22:30:00", "durations"),
+        ("P1DT2H", "durations"),
+        ("PT5M", "durations"),
+        ("[1, 2]", "nested values"),
+        ("{'a': 1}", "nested values"),
+        ("<Leaf object at 0x7f3a>", "nested values"),
+    ],
+)
+def test_what_has_no_meaning_in_a_column_is_asked_by_its_name(cell: str, called: str) -> None:
+    with pytest.raises(Question, match=f"3 of 3 cells are {called}") as asked:
+        convention_of(Counter({cell: 3}), USUAL, Hints())
+
+    assert "name the column in ignore" in asked.value.ways
+    assert told("P", "PT", "red") is None
+    assert told("3 days", "red", "blue") is None
+
+
 @pytest.mark.parametrize(
     ("agreeing", "odd", "kind"),
     [
