@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -120,12 +120,12 @@ class Exam:
             task=task,
             targets=self.targets,
             is_golden=self.is_golden,
-            challenger=_answers(challenger, self.instances),
-            champion=_answers(champion, self.instances) if champion else None,
+            challenger=_answers(challenger, self.instances, classes),
+            champion=_answers(champion, self.instances, classes) if champion else None,
             constant=evaluation.constant_answers(trained_on, len(self.targets), task, classes),
             policy=policy,
             seed=seed,
-            anchor=self._anchor(first) if first else None,
+            anchor=self._anchor(first, classes) if first else None,
             segments=segments_of(self.instances, schema, self.is_golden) if champion else None,
             probes=self._probed(challenger, champion, seed) if champion else (),
         )
@@ -138,7 +138,7 @@ class Exam:
             notes += unchecked_classes(trained.tolist(), set(self.targets[self.is_golden].tolist()))
         return notes
 
-    def _anchor(self, first: ModelVersion) -> Anchor | None:
+    def _anchor(self, first: ModelVersion, classes: Sequence[str]) -> Anchor | None:
         bundle = _comparable(first, self.model.schema)
         if bundle is None:
             return None
@@ -147,7 +147,8 @@ class Exam:
         if digests is None:
             digests = [digest_instance(instance) for instance in self.instances]
         fresh = [digest not in trained for digest in digests]
-        return Anchor(_answers(bundle, self.instances), np.array(fresh, dtype=np.bool_))
+        answers = _answers(bundle, self.instances, classes)
+        return Anchor(answers, np.array(fresh, dtype=np.bool_))
 
     def _probed(self, challenger: Bundle, champion: Bundle, seed: int) -> list[ProbeAnswers]:
         """Both answers to golden rows that are altered as feedback is."""
@@ -164,8 +165,8 @@ class Exam:
         return [
             ProbeAnswers(
                 probe.rows,
-                champion=_answers(champion, probe.instances),
-                challenger=_answers(challenger, probe.instances),
+                champion=_answers(champion, probe.instances, challenger.classes),
+                challenger=_answers(challenger, probe.instances, challenger.classes),
             )
             for probe in probes
         ]
@@ -188,9 +189,10 @@ def _comparable(champion: ModelVersion | None, schema: Schema) -> Bundle | None:
     return bundle if asked <= {(one.name, one.kind) for one in schema.features} else None
 
 
-def _answers(bundle: Bundle, instances: list[dict[str, Any]]) -> Answers:
-    # Two versions may have learnt from other spellings of a category.
-    return bundle.answer(bundle.schema.columns(bundle.schema.normalized(instances)))
+def _answers(bundle: Bundle, instances: list[dict[str, Any]], classes: Sequence[str]) -> Answers:
+    """The answers of a version that may have learnt other spellings of categories and classes."""
+    normal = bundle.schema.normalized(instances)
+    return bundle.answer(bundle.schema.columns(normal)).spelt(classes)
 
 
 def _policy(promotion: dict[str, Any], automatic: bool) -> gate.Policy:

@@ -105,3 +105,30 @@ def test_a_version_that_reads_as_the_champion_does_is_compared_with_it() -> None
     checks = [check["name"] for check in second.version.gate["checks"]]
     assert "comparable" not in checks
     assert "margin" in checks
+
+
+def test_a_champion_that_spells_classes_otherwise_is_compared_by_what_it_means() -> None:
+    """pandas made `true` of True: the champion of before is no worse for saying so."""
+    path = settings.EVERLEARN_HOME / "truths.csv"
+    lines = [f"{n / 10},{n % 7},{n < 100}" for n in range(200)]
+    path.write_text("a,b,paid\n" + "\n".join(lines) + "\n")
+    schema = infer_schema(datasets.read_table(str(path)), target="paid")
+    model = make_model("truths", data=str(path), target="paid", features=schema.to_json())
+    assert train(model).status == "succeeded"
+    model.refresh_from_db()
+    assert model.champion
+    assert model.champion.classes == ["false", "true"]
+    file = settings.EVERLEARN_HOME / "truths.toml"
+    file.write_text(
+        '[models.truths]\ndata = "truths.csv"\ntarget = "paid"\nestimator = "logistic"\n'
+    )
+
+    changes = applying.plan(declaration.read(file), file, reread=True)
+    applying.apply(changes, actor=system_user("cli"))
+    model.refresh_from_db()
+    run = train(model)
+
+    assert run.version
+    assert run.version.classes == ["False", "True"]
+    checks = {check["name"]: check for check in (run.version.gate or {})["checks"]}
+    assert abs(checks["margin"]["value"]) < 0.2
