@@ -243,6 +243,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
         "FeedbackStatus": "feedback_app.models.Feedback.Status",
+        "JobStatus": "feedback_app.models.BatchJob.Status",
         "RunStatus": "feedback_app.models.RetrainingRun.Status",
         "VersionStatus": "models_app.models.ModelVersion.Status",
     },
