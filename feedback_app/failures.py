@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from django.db import DatabaseError
 
+from feedback_app.run_errors import SEE_LOG
 from feedback_app.secrecy import without_secrets
 from models_app import datasets, storing
 from models_app.refusals import Refused, Unavailable
@@ -25,10 +26,9 @@ LASTING = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionE
 
 OURS = frozenset({"everlearn", "feedback_app", "models_app"})
 LONGEST_FOREIGN = 300
-LOG = "The worker's log says more."
 
 UNFORESEEN = (
-    f"Training stopped at a fault that nobody foresaw. {LOG} Train again; if it fails again, "
+    f"Training stopped at a fault that nobody foresaw. {SEE_LOG} Train again; if it fails again, "
     "choose another estimator, or report the lines of the log."
 )
 
@@ -86,8 +86,8 @@ def of_rows(error: ValueError, *, estimator: str) -> str:
             return f"{what} {remedy}"
     why = foreign(said)
     return (
-        f"Estimator '{estimator}' cannot learn from these rows{f': {why}' if why else ''}. {LOG} "
-        "Change the rows, or choose another estimator or metric."
+        f"Estimator '{estimator}' cannot learn from these rows{f': {why}' if why else ''}. "
+        f"{SEE_LOG} Change the rows, or choose another estimator or metric."
     )
 
 
@@ -95,13 +95,13 @@ def of_source(error: OSError, place: str) -> str:
     """What an error says about the data at an address."""
     host = urlsplit(place).hostname
     why = plain(error) if _is_ours(error) else f"the data at {host} cannot be fetched"
-    return f"{why.rstrip('.')}. {LOG} Train again when it answers."
+    return f"{why.rstrip('.')}. {SEE_LOG} Train again when it answers."
 
 
 def plain(told_by_us: object) -> str:
     """A sentence of ours in one line, without secrets and without the folders of files."""
     text = " ".join(str(told_by_us).split())
-    return without_secrets(_FOLDER.sub("", text)) or f"No reason was given. {LOG}"
+    return without_secrets(_FOLDER.sub("", text)) or f"No reason was given. {SEE_LOG}"
 
 
 def foreign(said: str) -> str:
@@ -145,7 +145,7 @@ def _of_registry(error: RegistryAway) -> str:
     where, _, said = plain(error).partition(": ")
     if not said:
         return where
-    return f"{where}: {foreign(said) or f'it does not answer as it should. {LOG}'}"
+    return f"{where}: {foreign(said) or f'it does not answer as it should. {SEE_LOG}'}"
 
 
 def _is_ours(error: BaseException) -> bool:

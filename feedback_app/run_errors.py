@@ -16,6 +16,7 @@ from feedback_app.models import RetrainingRun
 from models_app import addresses
 from models_app.models import RegisteredModel
 
+SEE_LOG = "The worker's log says more."
 # What was refused unread, or for its size: these sentences hold nothing of the file but a name.
 REFUSED_WHOLE = ("data_source_rejected", "url_not_allowed")
 IN_THE_ADMIN = "The admin and the worker's log say more."

@@ -15,7 +15,8 @@ from typing import IO
 from django.conf import settings
 from django.db import DatabaseError
 
-from feedback_app import failures, retraining, setting_aside
+from feedback_app import retraining, setting_aside
+from feedback_app.run_errors import SEE_LOG
 from feedback_app.secrecy import without_secrets
 from models_app import child_process
 from models_app.child_process import Limits
@@ -124,5 +125,5 @@ def _why_lost(returncode: int, errors: IO[bytes]) -> str:
         )
     return (
         f"worker_lost: {cause}: the process that trains ended before it was done. "
-        f"{failures.LOG} Train again, and see that the machine has memory to spare."
+        f"{SEE_LOG} Train again, and see that the machine has memory to spare."
     )

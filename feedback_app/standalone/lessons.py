@@ -189,7 +189,7 @@ def _agreed(name: str, about: dict[str, Any], say: Say) -> RegisteredModel:
         say(f"The service's schema is used, which differs from the file's in {', '.join(other)}.")
     return RegisteredModel(
         name=name, task=about["task"], target=about["target"], metric=about["metric"],
-        estimator=about["estimator"], features=about["schema"], reading=about["reading"],
+        estimator=about["estimator"], features=about["schema"], reading=about.get("reading", {}),
     )  # fmt: skip
 
 

@@ -81,6 +81,8 @@ class OnnxRuntime:
         )
 
     def answer(self, columns: Columns, *, within: float | None = None) -> Answers:
+        if not len(next(iter(columns.values()))):
+            return self._of_no_rows()
         feed = {
             name: _as_input([columns[column] for column in taken], dtype)
             for name, dtype, taken in self._inputs
@@ -93,6 +95,14 @@ class OnnxRuntime:
             return Answers(values, None, self._classes)
         probabilities = np.round(outputs[1].astype(np.float64), _DIGITS)
         return Answers(values, probabilities, self._classes)
+
+    def _of_no_rows(self) -> Answers:
+        """Some operators of graphs fail for want of a row."""
+        if not self._classes:
+            return Answers(np.empty(0))
+        shape = (0, len(self._classes))
+        probabilities = np.empty(shape) if len(self._outputs) > 1 else None
+        return Answers(np.empty(0, dtype=object), probabilities, self._classes)
 
     def _run(self, feed: dict[str, NDArray[Any]], within: float | None) -> list[NDArray[Any]]:
         if within is None:

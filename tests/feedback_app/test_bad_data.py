@@ -49,7 +49,7 @@ CHANGED = {
     ),
     "all columns changed": (
         csv(leaves().assign(width="wide", colour=1).drop(columns=["length", "kind"])),
-        "'width' was number and holds category; the target 'kind' is missing; column 'colour' is",
+        "holds category, as 'wide' in row 0 (120 of 120 cells); the target 'kind' is missing;",
     ),
 }  # fmt: skip
 BAD = {

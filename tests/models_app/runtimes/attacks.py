@@ -129,6 +129,7 @@ def stored(name: str, content: bytes, **manifest: Any) -> str:
         "features": SCHEMA.to_json(),
         "inputs": [["length", "width"]],
         "has_probabilities": False,
+        "tolerance": 1e-4,
         "runtime": runtime,
         "libraries": {"scikit-learn": sklearn.__version__, "onnxruntime": onnxruntime.__version__},
     }
