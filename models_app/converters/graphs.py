@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -20,11 +19,12 @@ from skl2onnx.common.data_types import (
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import VotingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.svm import LinearSVC
 
 from models_app.converters.parsing import parsers
 from models_app.converters.table import CONVERTERS
+from models_app.learning import pipeline
 from models_app.learning.kinds import Columns
 
 # The newest that onnxruntime, skl2onnx and the operators for text agree on.
@@ -86,7 +86,7 @@ def _options(estimator: Any, *, is_classifier: bool) -> dict[int, dict[str, Any]
         if isinstance(last, VotingClassifier):
             # It says how `transform` gives its answers, which nobody asks for.
             last.flatten_transform = False
-    for vectorizer in _vectorizers(estimator):
+    for vectorizer in pipeline.vectorizers(estimator):
         if vectorizer.lowercase:
             # onnxruntime asks the machine's locale for lower case; many have none.
             raise Inconvertible("a text vectorizer lower-cases, which ONNX leaves to the locale")
@@ -150,18 +150,3 @@ def _trim(vectorizer: CountVectorizer) -> None:
     lengths = (len(term.split(" ") if by_word else term) for term in vectorizer.vocabulary_)
     shortest, longest = vectorizer.ngram_range
     vectorizer.ngram_range = (shortest, max(shortest, min(longest, max(lengths))))
-
-
-def _vectorizers(estimator: Any) -> Iterator[CountVectorizer]:
-    """The fitted text vectorizers anywhere inside an estimator."""
-    if isinstance(estimator, CountVectorizer):
-        yield estimator
-    elif isinstance(estimator, Pipeline):
-        for _, part in estimator.steps:
-            yield from _vectorizers(part)
-    elif isinstance(estimator, FeatureUnion):
-        for _, part in estimator.transformer_list:
-            yield from _vectorizers(part)
-    elif isinstance(estimator, ColumnTransformer):
-        for _, part, _ in estimator.transformers_:
-            yield from _vectorizers(part)

@@ -111,7 +111,7 @@ def fit(
         if estimator == pipeline.AUTO:
             name, parameters, cross_validated = _search(lesson, metric, on_progress)
         on_progress("fitting", 0, 1)
-        fitted = lesson.fit(name, parameters)
+        fitted = pipeline.with_plain_vocabularies(lesson.fit(name, parameters))
     on_progress("fitting", 1, 1)
     return Fitted(fitted, name, parameters, cross_validated)
 
