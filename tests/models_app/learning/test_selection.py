@@ -144,7 +144,7 @@ def test_the_search_looks_at_a_bounded_number_of_rows() -> None:
 
 
 def test_a_vocabulary_takes_no_file_a_term_in_an_artifact() -> None:
-    """A text of 62,400 terms took 102 s to write, as skops writes each of NumPy's integers."""
+    """62,400 terms took 67 s to write, as skops writes each of NumPy's integers."""
     words = [f"{'good' if n % 2 else 'bad'} w{n} w{n * 7}" for n in range(60)]
     schema = Schema((Feature("text", "text"),))
     frame = tables.encode(pd.DataFrame({"text": words}), schema)
