@@ -36,10 +36,14 @@ def spreadsheet(beginning: bytes) -> str:
     return "an Excel workbook (.xlsx)" if any(part in beginning for part in parts) else ""
 
 
+def codec_of(encoding: str) -> str:
+    """The name of what decodes a file: UTF-8 may begin with a byte order mark."""
+    return "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
+
+
 def decoded(beginning: bytes, encoding: str) -> str:
     """The text that a file begins with; what is no character of the encoding is replaced."""
-    name = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
-    return beginning.decode(name, errors="replace")
+    return beginning.decode(codec_of(encoding), errors="replace")
 
 
 def separator_of(beginning: bytes, encoding: str) -> str:
@@ -108,9 +112,7 @@ def lines_of(file: IO[bytes], separator: str, encoding: str, rows: int) -> range
 def undecodable(file: IO[bytes], encoding: str) -> str:
     """Where a file stops being text of its encoding."""
     file.seek(0)
-    decoder = codecs.getincrementaldecoder(
-        "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
-    )()
+    decoder = codecs.getincrementaldecoder(codec_of(encoding))()
     remedy = 'save the file as CSV UTF-8, or declare its encoding, as encoding = "cp1252"'
     line = 1
     for piece in iter(lambda: file.read(PIECE), b""):
@@ -130,8 +132,7 @@ def undecodable(file: IO[bytes], encoding: str) -> str:
 def uneven(file: IO[bytes], separator: str, encoding: str) -> str:
     """The first line that has more cells than the header, other than empty ones; "" for none."""
     file.seek(0)
-    name = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
-    lines = io.TextIOWrapper(file, encoding=name, errors="replace", newline="")
+    lines = io.TextIOWrapper(file, encoding=codec_of(encoding), errors="replace", newline="")
     try:
         rows = csv.reader(lines, delimiter=separator)
         with suppress(csv.Error):

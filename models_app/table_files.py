@@ -45,7 +45,6 @@ ALONE: dict[str, Any] = {"use_threads": False, "pre_buffer": False}
 
 ROWS_A_PART = 50_000
 FIRST_CODE = 10**15
-UTF_8 = ("utf-8", "utf8", "utf-8-sig")
 
 PARQUET = b"PAR1"
 PACKED = {
@@ -151,7 +150,7 @@ def _read_csv(file: IO[bytes]) -> pd.DataFrame:
 
 def _read_texts(file: IO[bytes], form: FileForm) -> pd.DataFrame:
     """A CSV file, its cells as texts; the index is the line of each row."""
-    encoding = "utf-8-sig" if form.encoding.lower() in UTF_8 else form.encoding
+    encoding = csv_faults.codec_of(form.encoding)
     with _naming_faults(file, form) as header:
         options: dict[str, Any] = {
             "sep": form.separator, "encoding": encoding,

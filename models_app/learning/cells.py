@@ -36,7 +36,7 @@ _FALSE = frozenset(("false", "f", "no", "n", "off", "0"))
 _PLAIN_SIGNS = str.maketrans(
     {"\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2019": "'", "\u2212": "-"}
 )
-_PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _TIME = re.compile(r"[ T](\d{1,2}):(\d{2})(?::(\d{2})(\.\d{1,6})?)?(?: ?([AaPp][Mm]))?$")
 _TIME_DIRECTIVES = ("%H", "%I", "%c", "%X", "%f", "%s", "%T")
 
@@ -66,7 +66,7 @@ def _read(value_of: Callable[[str, Reading], Any], kind: Kind, reading: Reading,
 
 def number(text: str, reading: Reading) -> float:
     """A number as its column writes it. Raises ValueError."""
-    if reading.decimal == "." and _PLAIN_NUMBER.fullmatch(text):
+    if reading.decimal == "." and PLAIN_NUMBER.fullmatch(text):
         value = float(text)  # as most are written; it takes a third of the time
     else:
         value = _number_in_style(text, reading)
@@ -111,7 +111,7 @@ def number_pattern(decimal: str, thousands: str) -> re.Pattern[str]:
 
 def is_plain_number(text: str) -> bool:
     """Whether it is a number as programs write it."""
-    return _PLAIN_NUMBER.fullmatch(text.strip()) is not None
+    return PLAIN_NUMBER.fullmatch(text.strip()) is not None
 
 
 def moment(text: str, reading: Reading) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from models_app.learning.reading import Reading
 
 # Beyond so many different cells those that are plain numbers are counted by their shape.
 COUNTED = 5000
-_PLAIN = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_PLAIN = cells.PLAIN_NUMBER.pattern
 # Numbers of a shape are all alike to what tells how a column is written.
 _SHAPES = (r"[+-]?(?:0\d+|\d{16,})", r"[+-]?\d+", r"[+-]?[1-9]\d{0,2}\.\d{3}", _PLAIN)
 
@@ -24,18 +25,23 @@ def holds_texts(series: pd.Series[Any]) -> bool:
     return isinstance(series.dtype, pd.StringDtype)
 
 
-def count_cells(series: pd.Series[Any]) -> Counter[str]:
-    """How often each text occurs, where a plain number may stand for many of its shape."""
+def count_cells(series: pd.Series[Any], *, apart: Collection[str] = ()) -> Counter[str]:
+    """How often each text occurs, where a plain number may stand for many of its shape.
+
+    apart: texts that stand for themselves alone, as numbers that are words for a missing value.
+    """
     counts = series.value_counts(sort=False)
     if len(counts) <= COUNTED:
         return Counter({str(text): count for text, count in counts.items()})
     texts, found = pd.Series(counts.index, dtype="str"), Counter[str]()
-    left = np.ones(len(texts), dtype=np.bool_)
+    left = ~texts.str.strip().isin(list(apart)).to_numpy(dtype=np.bool_)
+    own = ~left
     for shape in _SHAPES:
         alike = left & texts.str.fullmatch(shape).to_numpy(dtype=np.bool_)
         if alike.any():
             found[texts[alike].iloc[0]] = int(counts.to_numpy()[alike].sum())
         left &= ~alike
+    left |= own
     rest = zip(texts[left].tolist(), counts.to_numpy()[left].tolist(), strict=True)
     return found + Counter(dict(rest))
 

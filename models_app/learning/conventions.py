@@ -54,8 +54,8 @@ _LIKE_A_DATE = re.compile(r"(?=.{6,32}$)(?:(?:\d{1,4}|[A-Za-z]{3,9})[-/. ].*\d.*
 class Question(ValueError):
     """Nearly all cells of a column agree, or all may be read in two ways: a person has to say.
 
-    cell: one that does not agree. agree, of: how many cells do, of how many. ways: what may be
-    declared, a sentence each.
+    finding: what was found. cell: one that does not agree. ways: what may be declared, a phrase
+    each.
     """
 
     def __init__(self, finding: str, *, cell: str, ways: Sequence[str]) -> None:
@@ -100,10 +100,7 @@ def convention_of(counts: Counts, given: Reading, hints: Hints) -> Convention | 
 
 
 def _refuse_meaningless(known: Counts) -> None:
-    """What would only be a category because it is written out, of which no other row has the same.
-
-    Raises Question.
-    """
+    """Raise Question for durations and nested values, which as words hardly ever repeat."""
     total = sum(known.values())
     for called, pattern in _MEANINGLESS.items():
         like = {cell: count for cell, count in known.items() if pattern.fullmatch(cell.strip())}

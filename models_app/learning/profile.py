@@ -151,7 +151,8 @@ class _Asked:
     def settle_decimal(self, frame: pd.DataFrame) -> None:
         texts = [frame[name] for name in frame.columns if columns.holds_texts(frame[name])]
         given = Reading(missing=tuple(self.declared.missing))
-        self.likely_decimal = decimal_of(map(columns.count_cells, texts), given)
+        counted = (columns.count_cells(one, apart=given.missing) for one in texts)
+        self.likely_decimal = decimal_of(counted, given)
 
     def convention(self, name: str, series: pd.Series[Any], frame: pd.DataFrame) -> Convention:
         given = self.declared.features.get(name, {})
@@ -161,7 +162,7 @@ class _Asked:
         if not columns.holds_texts(series):
             return Convention(kind or infer_kind(series), Reading(format=given.get("format", "")))
         reading, hints = self._reading(given), self._hints(given)
-        counts = columns.count_cells(series)
+        counts = columns.count_cells(series, apart=reading.missing)
         try:
             if kind:
                 return reading_of(counts, kind, reading, hints)
@@ -225,9 +226,10 @@ def _target_convention(series: pd.Series[Any], answer: Convention, task: Task) -
         return answer
     reading = answer.reading
     if answer.kind == "number":
-        seen = columns.count_cells(series)
-        words = [one.strip() for one in seen if one.strip() and not _is_value(one, reading)]
-        reading = replace(reading, missing=(*reading.missing, *words))
+        seen = {one.strip() for one in columns.count_cells(series, apart=reading.missing)}
+        words = {one for one in seen if one and not _is_value(one, reading)}
+        # In an order of their own, so that other rows of the same words are no other reading.
+        reading = replace(reading, missing=tuple(sorted({*reading.missing, *words})))
     return Convention("category", Reading(missing=reading.missing))
 
 
@@ -320,7 +322,7 @@ def _assumptions(series: pd.Series[Any], convention: Convention | None) -> Itera
     yield from convention.assumptions
     if not columns.holds_texts(series):
         return
-    counts = columns.count_cells(series)
+    counts = columns.count_cells(series, apart=convention.reading.missing)
     words = {
         cell: count
         for cell, count in counts.items()

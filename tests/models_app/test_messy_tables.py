@@ -151,6 +151,18 @@ def test_what_a_file_does_not_show_may_be_declared(tmp_path: Path) -> None:
     assert rows()["art"].iloc[0] == "köl"
 
 
+def test_a_number_that_stands_for_a_missing_value_stands_for_no_other_number(
+    tmp_path: Path,
+) -> None:
+    content = csv("n,m,y", "-999,0,a", *(f"{n},{n * 7},{'ab'[n % 2]}" for n in range(1, 6001)))
+
+    declare(tmp_path, content, more='[models.m.reading]\nmissing = ["-999", "0"]\n')
+
+    assert kinds() == {"n": "number", "m": "number"}
+    assert rows()["n"].isna().sum() == 1
+    assert column("n")["assumptions"] == ["'-999' (1 cell) read as missing"]
+
+
 def test_blanks_are_no_part_of_names_categories_and_classes(tmp_path: Path) -> None:
     content = csv(
         "age, job, y", *(f"{n}, {'cook' if n % 2 else 'clerk'}, >{n % 2}" for n in range(30))
