@@ -49,7 +49,7 @@ TURN = 30.0
 CHUNK, LARGEST_CHUNK = 500, 4 * 2**20  # rows, and characters of all of them
 MAX_ATTEMPTS = 5
 LONGEST_ERROR = 1000
-UNFORESEEN = "The job stopped at a fault that nobody foresaw. The worker's log says more."
+UNFORESEEN = "The job stopped at an unexpected error. The worker's log says more."
 
 Status = BatchJob.Status
 

@@ -28,7 +28,7 @@ OURS = frozenset({"everlearn", "feedback_app", "models_app"})
 LONGEST_FOREIGN = 300
 
 UNFORESEEN = (
-    f"Training stopped at a fault that nobody foresaw. {SEE_LOG} Train again; if it fails again, "
+    f"Training stopped at an unexpected error. {SEE_LOG} Train again; if it fails again, "
     "choose another estimator, or report the lines of the log."
 )
 
