@@ -22,8 +22,14 @@ DIGEST, OTHER = "ab" * 32, "cd" * 32
 OLD, NEW = "an-older-key-of-40-characters-0123456789", "a-newer-key-of-40-characters-9876543210"
 
 
+@pytest.fixture
+def made() -> str:
+    """A stored bundle, cached where it was made: not in the home of the test."""
+    return _bundle_digest(False)
+
+
 @pytest.fixture(autouse=True)
-def home(settings: Settings, tmp_path: Path) -> Path:
+def home(made: str, settings: Settings, tmp_path: Path) -> Path:
     settings.EVERLEARN_HOME = tmp_path
     return tmp_path
 
@@ -99,9 +105,9 @@ def test_a_file_without_a_usable_key_stops_the_start_and_is_not_replaced(
 
 
 @pytest.fixture
-def digest(home: Path, settings: Settings) -> Iterator[str]:
+def digest(made: str, settings: Settings) -> Iterator[str]:
     """A stored bundle that nothing has cached yet, unsigned."""
-    digest = _bundle_digest(False)
+    digest = made
     default_storage.delete(f"bundles/{digest}/{bundles.SIGNATURE}")
     yield digest
     settings.EVERLEARN_HOME = os.environ["EVERLEARN_HOME"]
